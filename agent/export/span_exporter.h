@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// A destination of finished spans. Called from one thread at a time (the batcher's).
+#pragma once
+
+#include <chrono>
+#include <vector>
+
+#include "agent/base/result.h"
+#include "agent/span/span.h"
+
+namespace remora {
+
+class SpanExporter {
+public:
+    virtual ~SpanExporter() = default;
+    // Sends or writes a batch. An error is final for this batch: retries are inside, and end at
+    // the deadline. A partial success is not an error; the exporter counts and reports it.
+    virtual Status export_spans(const std::vector<Span>& batch,
+                                std::chrono::steady_clock::time_point deadline) = 0;
+    // Flushes what is buffered. Idempotent.
+    virtual Status stop(std::chrono::steady_clock::time_point deadline) = 0;
+};
+
+}  // namespace remora
