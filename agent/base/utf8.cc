@@ -2,6 +2,7 @@
 #include "agent/base/utf8.h"
 
 #include <cstdint>
+#include <cstring>
 
 namespace remora {
 namespace {
@@ -41,6 +42,15 @@ size_t utf8_character_size(std::string_view text, size_t offset) noexcept {
 
 bool is_valid_utf8(std::string_view text) noexcept {
     for (size_t i = 0; i < text.size();) {
+        // Eight ASCII bytes at a time: nearly all that comes is ASCII.
+        uint64_t word;
+        if (i + sizeof(word) <= text.size()) {
+            std::memcpy(&word, text.data() + i, sizeof(word));
+            if ((word & 0x8080808080808080u) == 0) {
+                i += sizeof(word);
+                continue;
+            }
+        }
         const Scan found = scan(text, i);
         if (!found.well_formed) return false;
         i += found.size;
