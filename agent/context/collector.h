@@ -41,6 +41,11 @@ public:
     [[nodiscard]] bool tracestate_dropped() const noexcept;
 
 private:
+    void add_traceparent(ByteView piece) noexcept;
+    void begin_tracestate_line() noexcept;
+    void add_tracestate(ByteView piece) noexcept;
+    [[nodiscard]] bool tracestate_usable() const noexcept;
+
     char* tracestate_ = nullptr;
     uint16_t tracestate_capacity_ = 0;
     uint16_t tracestate_size_ = 0;

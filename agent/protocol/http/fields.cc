@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// Field lines of a head, and of trailers (RFC 9112, section 5): where each begins, its name, and
+// where it ends. What names and values mean is value.cc's business.
+#include "agent/protocol/http/scan.h"
+#include "agent/protocol/http/state.h"
+
+namespace remora::protocol::http {
+namespace {
+
+bool is_blank(uint8_t c) { return c == ' ' || c == '\t'; }
+
+bool propagates(FieldName field) {
+    return field == FieldName::traceparent || field == FieldName::tracestate;
+}
+
+bool frames(FieldName field) {
+    return field == FieldName::content_length || field == FieldName::transfer_encoding;
+}
+
+// The rest of the line can't be a field: receivers refuse it, skip it or stop reading there.
+bool pass_over_line(Call& call) {
+    call.doubt();
+    call.state.field = FieldName::other;
+    call.state.phase = Phase::value;
+    return false;
+}
+
+// A line that begins with a blank continues the one before (obs-fold, RFC 9112, 5.2). Of a field
+// that means nothing here it can be followed, though not touched.
+void begin_folded_line(Call& call) {
+    State& state = call.state;
+    call.leave_alone();
+    if (state.has(mark_first_line | mark_trailer) || frames(state.field)) call.doubt();
+    // Of a propagation field the continuation is reported as a line of its own: a folded
+    // traceparent then counts as two, which is invalid.
+    if (!propagates(state.field)) state.field = FieldName::other;
+    state.clear(mark_piece);
+    state.phase = Phase::value;
+}
+
+// The insert point is reported once the blank line's first byte is there. Where the second one is
+// there too and isn't LF, this is no blank line.
+bool at_blank_line(Call& call, Step& out) {
+    State& state = call.state;
+    const bool cr = *call.at == '\r';
+    if (cr && call.end - call.at > 1 && call.at[1] != '\n') {
+        out = call.invalid();
+        return true;
+    }
+    if (!state.has(mark_trailer | mark_inserted)) {
+        settle_framing(call);
+        state.set(mark_inserted);
+        out = call.step(Verdict::insert);
+        return true;
+    }
+    ++call.at;
+    if (cr) {
+        state.phase = Phase::blank_lf;
+        return false;
+    }
+    out = end_head(call);
+    return true;
+}
+
+bool parse_line_start(Call& call, Step& out) {
+    const uint8_t first = *call.at;
+    if (first == '\r' || first == '\n') return at_blank_line(call, out);
+    call.line = call.at;
+    if (is_blank(first)) {
+        begin_folded_line(call);
+    } else {
+        call.state.token_size = 0;
+        call.state.phase = Phase::name;
+    }
+    call.state.clear(mark_first_line);
+    return false;
+}
+
+bool parse_blank_lf(Call& call, Step& out) {
+    if (*call.at != '\n') {
+        out = call.invalid();
+        return true;
+    }
+    ++call.at;
+    out = end_head(call);
+    return true;
+}
+
+// A name that lies in one input is never copied.
+bool parse_name(Call& call) {
+    State& state = call.state;
+    const uint8_t* stop = find_token_end(call.at, call.end);
+    ByteView name{call.at, static_cast<size_t>(stop - call.at)};
+    call.at = stop;
+    const bool split = stop == call.end || state.token_size > 0;
+    if (split) {
+        state.keep(name);
+        if (stop == call.end) return false;
+        name = state.token_view();
+    }
+    if (name.empty()) return pass_over_line(call);
+    const MessageKind kind = call.parse.kind;
+    // No name that means anything is as long as the token.
+    const FieldName field = split && state.overflowed() ? FieldName::other : classify(kind, name);
+    if (*stop == ':') {
+        ++call.at;
+        begin_value(call, field);
+        return false;
+    }
+    if (!is_blank(*stop)) return pass_over_line(call);
+    // RFC 9112, 5.1: servers refuse a blank here, proxies take it out, others skip the line.
+    call.leave_alone();
+    if (frames(field) || field == FieldName::upgrade) call.doubt();
+    state.phase = Phase::name_blank;
+    return false;
+}
+
+bool parse_name_blank(Call& call) {
+    while (!call.empty() && is_blank(*call.at)) ++call.at;
+    if (call.empty()) return false;
+    if (*call.at != ':') return pass_over_line(call);
+    ++call.at;
+    begin_value(call, FieldName::other);
+    return false;
+}
+
+// Hands a piece of a value on: to the caller where it propagates context, else to value.cc.
+bool deliver(Call& call, ByteView piece, bool ends, Step& out) {
+    State& state = call.state;
+    if (state.field == FieldName::other) return false;
+    if (!propagates(state.field)) {
+        if (!piece.empty()) add_to_value(call, piece);
+        if (ends) end_value(call);
+        return false;
+    }
+    if (piece.empty() && !ends) return false;
+    FieldPiece& field = call.parse.field;
+    field = FieldPiece{};
+    field.field = state.field == FieldName::traceparent ? PropagationField::traceparent
+                                                        : PropagationField::tracestate;
+    field.begins = !state.has(mark_piece);
+    field.ends = ends;
+    field.value = piece;
+    if (call.line != nullptr) field.line_begin = static_cast<size_t>(call.line - call.begin);
+    if (ends) field.line_end = call.consumed();
+    state.set(mark_piece);
+    out = call.step(Verdict::field);
+    return true;
+}
+
+bool parse_value(Call& call, Step& out) {
+    const uint8_t* stop = find_value_stop(call.at, call.end);
+    const ByteView piece{call.at, static_cast<size_t>(stop - call.at)};
+    call.at = stop;
+    if (call.empty()) return deliver(call, piece, false, out);
+    const uint8_t c = *call.at++;
+    const bool more = !call.empty();
+    const bool ends = c == '\n' || (c == '\r' && more && *call.at == '\n');
+    if (ends) {
+        if (c == '\r') ++call.at;
+        call.state.phase = Phase::line_start;
+    } else if (c == '\r' && !more) {
+        call.state.phase = Phase::value_lf;
+    } else {
+        call.doubt();  // NUL or a bare CR: some end the line or the value here (RFC 9110, 5.5)
+    }
+    return deliver(call, piece, ends, out);
+}
+
+bool parse_value_lf(Call& call, Step& out) {
+    if (*call.at != '\n') {
+        call.doubt();  // a bare CR
+        call.state.phase = Phase::value;
+        return false;
+    }
+    ++call.at;
+    call.state.phase = Phase::line_start;
+    return deliver(call, {call.at, 0}, true, out);
+}
+
+}  // namespace
+
+bool parse_fields(Call& call, Step& out) noexcept {
+    while (!call.empty()) {
+        bool said = false;
+        switch (call.state.phase) {
+            case Phase::line_start: said = parse_line_start(call, out); break;
+            case Phase::name: said = parse_name(call); break;
+            case Phase::name_blank: said = parse_name_blank(call); break;
+            case Phase::value: said = parse_value(call, out); break;
+            case Phase::value_lf: said = parse_value_lf(call, out); break;
+            case Phase::blank_lf: said = parse_blank_lf(call, out); break;
+            default: return false;
+        }
+        if (said) return true;
+    }
+    return false;
+}
+
+}  // namespace remora::protocol::http

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+// What field names and values mean. Values come in pieces and are read as they come.
+#include "agent/protocol/http/state.h"
+
+namespace remora::protocol::http {
+namespace {
+
+constexpr uint16_t captured_value_max = 256;
+constexpr uint64_t length_max = INT64_MAX;
+
+bool is_blank(uint8_t c) { return c == ' ' || c == '\t'; }
+
+// name, in any case, against a lower-case literal of the same size. Both consist of token
+// characters, among which bit 5 tells nothing but upper from lower case where the literal has a
+// letter, and is set where it has '-'.
+template <size_t N>
+bool same(ByteView name, const char (&literal)[N]) {
+    for (size_t i = 0; i < N - 1; ++i)
+        if ((name[i] | 0x20) != literal[i]) return false;
+    return true;
+}
+
+const char* captured_name(FieldName field) {
+    switch (field) {
+        case FieldName::host: return "host";
+        case FieldName::user_agent: return "user-agent";
+        case FieldName::forwarded: return "forwarded";
+        case FieldName::x_forwarded_for: return "x-forwarded-for";
+        case FieldName::x_forwarded_host: return "x-forwarded-host";
+        case FieldName::x_forwarded_port: return "x-forwarded-port";
+        case FieldName::x_forwarded_proto: return "x-forwarded-proto";
+        default: return nullptr;
+    }
+}
+
+FieldName classify_framing(ByteView name) {
+    if (name.size == 14 && same(name, "content-length")) return FieldName::content_length;
+    if (name.size == 17 && same(name, "transfer-encoding")) return FieldName::transfer_encoding;
+    return FieldName::other;
+}
+
+FieldName classify_propagation(ByteView name) {
+    switch (propagation_field(name)) {
+        case PropagationField::traceparent: return FieldName::traceparent;
+        case PropagationField::tracestate: return FieldName::tracestate;
+        default: return FieldName::other;
+    }
+}
+
+FieldName classify_15(ByteView name) {
+    if (same(name, "x-forwarded-for")) return FieldName::x_forwarded_for;
+    if (same(name, "signature-input") || same(name, "x-amz-signature")) return FieldName::signature;
+    return FieldName::other;
+}
+
+// The value's beginning is passed over while it is blank.
+bool skip_leading_blanks(State& state, ByteView& piece) {
+    if (state.step != 0) return true;
+    while (!piece.empty() && is_blank(piece[0])) piece = piece.from(1);
+    if (piece.empty()) return false;
+    state.step = 1;
+    return true;
+}
+
+void capture_value(Call& call, ByteView piece) {
+    State& state = call.state;
+    if (!skip_leading_blanks(state, piece)) return;
+    const size_t room = static_cast<size_t>(captured_value_max - state.captured);
+    if (piece.size > room) call.parse.capture.cut = true;
+    piece = piece.first(room);
+    state.captured = static_cast<uint16_t>(state.captured + piece.size);
+    call.parse.capture.append(piece);
+}
+
+// --- Content-Length: 1*DIGIT. The running number lives in the token. -----------------------------
+
+enum LengthStep : uint8_t { length_before, length_digits, length_after, length_bad };
+
+void add_to_length(State& state, ByteView piece) {
+    uint64_t number = 0;
+    memcpy(&number, state.token, sizeof(number));
+    if (state.step == length_before) number = 0;
+    for (size_t i = 0; i < piece.size; ++i) {
+        const uint8_t c = piece[i];
+        if (ascii_digit(c) && state.step <= length_digits) {
+            state.step = length_digits;
+            const unsigned digit = c - '0';
+            if (number > (length_max - digit) / 10) state.step = length_bad;
+            number = number * 10 + digit;
+        } else if (is_blank(c)) {
+            if (state.step == length_digits) state.step = length_after;
+        } else {
+            state.step = length_bad;
+        }
+    }
+    memcpy(state.token, &number, sizeof(number));
+}
+
+void end_length(Call& call) {
+    State& state = call.state;
+    if (state.step != length_digits && state.step != length_after) return call.doubt();
+    uint64_t number = 0;
+    memcpy(&number, state.token, sizeof(number));
+    if (state.has(mark_length)) {
+        call.leave_alone();
+        if (number != state.left) call.doubt();
+    }
+    state.left = number;
+    state.set(mark_length);
+}
+
+// --- Transfer-Encoding: a list of codings, of which chunked must be the last ---------------------
+
+enum CodingStep : uint8_t { coding_name, coding_after };
+
+void end_coding(Call& call) {
+    State& state = call.state;
+    const ByteView coding = state.overflowed() ? ByteView{"?"} : state.token_view();
+    state.step = coding_name;
+    state.token_size = 0;
+    if (coding.empty()) return;  // RFC 9110, 5.6.1.2: empty elements are ignored
+    if (state.has(mark_chunked)) return call.doubt();
+    if (equal_ignoring_case(coding, "chunked")) return state.set(mark_chunked);
+    const bool known =
+        equal_ignoring_case(coding, "gzip") || equal_ignoring_case(coding, "deflate") ||
+        equal_ignoring_case(coding, "compress") || equal_ignoring_case(coding, "x-gzip") ||
+        equal_ignoring_case(coding, "x-compress");
+    // "identity" was taken out of HTTP; servers still send it and mean "until the end".
+    if (!known && (call.request() || !equal_ignoring_case(coding, "identity"))) call.doubt();
+}
+
+void add_to_coding(Call& call, ByteView piece) {
+    State& state = call.state;
+    for (size_t i = 0; i < piece.size; ++i) {
+        const uint8_t c = piece[i];
+        if (c == ',') {
+            end_coding(call);
+        } else if (is_blank(c)) {
+            if (state.token_size > 0) state.step = coding_after;
+        } else if (state.step == coding_after) {
+            call.doubt();
+        } else {
+            state.keep(piece.slice(i, 1));
+        }
+    }
+}
+
+// --- Authorization: some schemes sign the head ---------------------------------------------------
+
+enum AuthorizationStep : uint8_t { authorization_before, authorization_scheme, authorization_read };
+
+void end_scheme(Call& call) {
+    State& state = call.state;
+    if (state.step == authorization_read) return;
+    if (!state.overflowed() && equal_ignoring_case(state.token_view(), "signature"))
+        call.leave_alone();
+    state.step = authorization_read;
+}
+
+void add_to_authorization(Call& call, ByteView piece) {
+    State& state = call.state;
+    if (state.step == authorization_read || !skip_leading_blanks(state, piece)) return;
+    constexpr size_t enough = 10;  // more than "signature" and "AWS4-"
+    for (size_t i = 0; i < piece.size; ++i) {
+        if (is_blank(piece[i]) || state.token_size >= enough) return end_scheme(call);
+        state.keep(piece.slice(i, 1));
+        if (equal_ignoring_case(state.token_view(), "aws4-")) {
+            call.leave_alone();
+            state.step = authorization_read;
+            return;
+        }
+    }
+}
+
+}  // namespace
+
+FieldName classify(MessageKind kind, ByteView name) noexcept {
+    if (kind == MessageKind::response) return classify_framing(name);
+    switch (name.size) {
+        case 4: return same(name, "host") ? FieldName::host : FieldName::other;
+        case 7: return same(name, "upgrade") ? FieldName::upgrade : FieldName::other;
+        case 9:
+            if (same(name, "forwarded")) return FieldName::forwarded;
+            return same(name, "signature") ? FieldName::signature : FieldName::other;
+        case 10:
+            if (same(name, "user-agent")) return FieldName::user_agent;
+            return classify_propagation(name);
+        case 13: return same(name, "authorization") ? FieldName::authorization : FieldName::other;
+        case 14: return classify_framing(name);
+        case 15: return classify_15(name);
+        case 16:
+            if (same(name, "x-forwarded-host")) return FieldName::x_forwarded_host;
+            return same(name, "x-forwarded-port") ? FieldName::x_forwarded_port : FieldName::other;
+        case 17:
+            if (same(name, "x-forwarded-proto")) return FieldName::x_forwarded_proto;
+            return classify_framing(name);
+        default: return classify_propagation(name);
+    }
+}
+
+void begin_value(Call& call, FieldName field) noexcept {
+    State& state = call.state;
+    state.phase = Phase::value;
+    state.field = FieldName::other;
+    if (state.has(mark_trailer)) return;
+    if (call.parse.message.fields < UINT16_MAX) ++call.parse.message.fields;
+    state.field = field;
+    if (field == FieldName::other) return;
+    state.step = 0;
+    state.captured = 0;
+    state.token_size = 0;
+    state.clear(mark_piece);
+    if (field == FieldName::upgrade) state.set(mark_upgrade);
+    if (field == FieldName::transfer_encoding) state.set(mark_coding);
+    if (field == FieldName::signature) call.leave_alone();
+    if (const char* name = captured_name(field)) {
+        call.parse.capture.append(ByteView{name, strlen(name)});
+        call.parse.capture.append(": ");
+    }
+}
+
+void add_to_value(Call& call, ByteView piece) noexcept {
+    switch (call.state.field) {
+        case FieldName::content_length: return add_to_length(call.state, piece);
+        case FieldName::transfer_encoding: return add_to_coding(call, piece);
+        case FieldName::authorization: return add_to_authorization(call, piece);
+        case FieldName::upgrade:
+        case FieldName::signature: return;
+        default: return capture_value(call, piece);
+    }
+}
+
+void end_value(Call& call) noexcept {
+    switch (call.state.field) {
+        case FieldName::content_length: return end_length(call);
+        case FieldName::transfer_encoding: return end_coding(call);
+        case FieldName::authorization: return end_scheme(call);
+        case FieldName::upgrade:
+        case FieldName::signature: return;
+        default: return call.parse.capture.append('\n');
+    }
+}
+
+}  // namespace remora::protocol::http
