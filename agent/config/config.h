@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent was told to do. A plain value: made once by ConfigBuilder, never changed after.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/context/sampler.h"
+#include "bpf/abi/limits.h"
+
+namespace remora {
+
+enum class OtlpProtocol : uint8_t { http_protobuf, http_json };
+
+// What a person sees in the terminal.
+enum class View : uint8_t {
+    none,
+    waterfall,  // all recent traces when the program has ended
+    live,       // every trace as it finishes
+};
+
+struct OtlpConfig {
+    bool enabled = false;
+    std::string endpoint = "http://localhost:4318/v1/traces";  // the whole URL
+    OtlpProtocol protocol = OtlpProtocol::http_protobuf;
+    std::vector<std::pair<std::string, std::string>> headers;
+    std::chrono::milliseconds timeout{10000};  // of one attempt
+    std::string certificate;                   // PEM files; empty: the system's, none
+    std::string client_certificate;
+    std::string client_key;
+};
+
+struct BatchConfig {
+    std::chrono::milliseconds schedule_delay{5000};   // a span waits at most this long
+    std::chrono::milliseconds export_timeout{30000};  // of one batch, with its retries
+    size_t max_queue_size = 65536;                    // spans
+    size_t max_queue_bytes = size_t{64} << 20;        // estimated memory of the queued spans
+    size_t max_export_batch_size = 512;               // at this many a batch leaves at once
+    // A queue that has grown beyond one batch is sent in larger ones, up to this many spans;
+    // equal to max_export_batch_size where the user gave that.
+    size_t max_grown_batch_size = 4096;
+};
+
+struct Config {
+    bool disabled = false;      // REMORA_DISABLE: everything passes through
+    bool sdk_disabled = false;  // OTEL_SDK_DISABLED: nothing is recorded, context still travels
+    std::string log_level = "info";  // trace debug info warn error none
+
+    std::string service_name;         // OTEL_SERVICE_NAME; empty: by the program
+    std::string resource_attributes;  // OTEL_RESOURCE_ATTRIBUTES, unparsed
+
+    Sampler sampler;
+    bool sampler_forced = false;  // by a flag: wins over the environment of a traced program
+
+    OtlpConfig otlp;
+    bool console = false;  // spans as lines on stderr
+    std::string output;    // OTLP/JSON lines go here; empty: nowhere
+    BatchConfig batch;
+
+    View view = View::waterfall;
+    std::string view_file;  // empty: stderr
+
+    std::chrono::seconds idle_limit{300};   // an exchange without a byte for so long is ended
+    std::chrono::seconds drain_timeout{5};  // for what is queued when the program has ended
+    uint32_t lanes = REMORA_LANES_DEFAULT;
+    std::vector<std::string> http_known_methods;  // empty: those of the conventions
+};
+
+}  // namespace remora
