@@ -4,7 +4,7 @@
 //
 // Any thread, and signal handlers: compare-and-swap only. A lane may be scribbled over by any other
 // target: indices are masked, loops are bounded, and nothing is read back that matters. No function
-// changes errno; only claiming a lane makes system calls (none under a seccomp filter).
+// changes errno or makes a system call.
 #pragma once
 
 #include <cstdint>
@@ -42,6 +42,7 @@ void count_loss(remora_loss reason, uint64_t count = 1) noexcept;
 // Makes sure that this process holds a lane, so that its record is with the agent. false: none
 // free.
 bool claim_first_lane() noexcept;
+bool losses_undelivered() noexcept;  // counted while there was no lane
 // Sets remora_process_states in every lane that this process holds.
 void publish_process_states(uint32_t states) noexcept;
 void publish_exit(int code, uint64_t now_ns) noexcept;

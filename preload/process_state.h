@@ -11,6 +11,7 @@
 #include "agent/context/sampler.h"
 #include "agent/context/span_context.h"
 #include "bpf/abi/record.h"
+#include "preload/environment.h"
 
 namespace remora::shim {
 
@@ -78,8 +79,7 @@ bool seccomp_filtered() noexcept;  // use only the system call that the program 
 void note_system_call(long number, long first, long second) noexcept;
 
 // The context that a program started now should continue: the request that this thread serves, else
-// the process span. false: none. Safe in a vfork child. The seam for the socket half:
-// thread_context() is weak here and says "none"; parent.cc defines it.
+// the process span. false: none. Safe in a vfork child.
 struct ChildContext {
     SpanContext context;
     ByteView tracestate;
@@ -87,10 +87,16 @@ struct ChildContext {
 };
 bool context_for_child(ChildContext& out) noexcept;
 
+// Seams for the socket half, which defines them; weak stand-ins do nothing.
+//   thread_context: the request that this thread serves, if it is certain. Only reads.
+//   forget_parent_connections: a forked child starts without its parent's exchanges.
+bool thread_context(ChildContext& out) noexcept;
+void forget_parent_connections() noexcept;
+
 // --- set-up, for the constructor
 // ------------------------------------------------------------------
 
-void init_process(int argument_count, char** arguments, char** environment) noexcept;
+void init_process(int argument_count, char** arguments, const Environment& environment) noexcept;
 void record_exit(int code) noexcept;  // exit, _exit, quick_exit; nothing in a vfork child
 
 }  // namespace remora::shim

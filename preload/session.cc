@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the shim gets at the session's memory. It runs inside somebody's program before main(), so it
+// uses raw system calls (no other library's hooks, errno untouched), opens nothing that it has not
+// looked at, keeps no descriptor, and gives up silently.
+#include "preload/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <cstring>
+
+#include "agent/base/bytes.h"
+#include "agent/context/ids.h"
+#include "preload/raw_syscall.h"
+#include "preload/session_socket.h"
+#include "preload/small_text.h"
+
+namespace remora::shim {
+
+constinit Session session_storage;
+
+namespace {
+
+constexpr uint32_t pid_limit = 1u << 22;  // the kernel's PID_MAX_LIMIT on 64-bit machines
+constexpr uint32_t fd_limit = 1u << 30;
+
+// Does /proc/<pid>/fd/<fd> say "/memfd:<name> (deleted)"? 1 yes, 0 no, or -errno.
+long names_memfd(const char* link, const char* name) noexcept {
+    char target[64];
+    const long size = raw_syscall(SYS_readlink, link, target, sizeof(target));
+    if (size < 0) return size;
+    SmallText<64> expected;
+    expected.add("/memfd:").add(name).add(" (deleted)");
+    return ByteView{target, static_cast<size_t>(size)} == expected.view() ? 1 : 0;
+}
+
+// Opens the agent's memory file. -errno; -ENOENT for anything that is not such a file.
+int open_memfd(const SessionAddress& address, uint32_t fd, const char* name, int flags) noexcept {
+    SmallText<64> link;
+    link.add("/proc/").add_number(address.agent_pid).add("/fd/").add_number(fd);
+    const long named = names_memfd(link.text(), name);
+    if (named < 0) return static_cast<int>(named);
+    if (named == 0) return -ENOENT;
+    // O_NONBLOCK: between the look and this call the number may have become a FIFO.
+    return static_cast<int>(
+        raw_syscall(SYS_openat, AT_FDCWD, link.text(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
+// Size of a memory file that can't shrink under us (an access beyond its end would be SIGBUS); 0:
+// it is something else.
+uint64_t sealed_size(int fd) noexcept {
+    struct stat status {};
+    if (raw_syscall(SYS_fstat, fd, &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+    const long seals = raw_syscall(SYS_fcntl, fd, F_GET_SEALS, 0);
+    if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) return 0;
+    return status.st_size > 0 ? static_cast<uint64_t>(status.st_size) : 0;
+}
+
+void* map_shared(int fd, uint64_t size, int protection) noexcept {
+    const long address = raw_syscall(SYS_mmap, 0, size, protection, MAP_SHARED, fd, 0);
+    if (address < 0 && address >= -4095) return nullptr;
+    // Not in core dumps: they would carry other programs' exchanges.
+    raw_syscall(SYS_madvise, address, size, MADV_DONTDUMP);
+    return reinterpret_cast<void*>(address);
+}
+
+// A program under a small address-space limit must not lose a noticeable part of it to us.
+bool address_space_allows(uint64_t size) noexcept {
+    rlimit64 limit{};
+    if (raw_syscall(SYS_prlimit64, 0, RLIMIT_AS, 0, &limit) != 0) return false;
+    return limit.rlim_cur == RLIM64_INFINITY || size <= limit.rlim_cur / 16;
+}
+
+const remora_control* map_control(int fd, const SessionAddress& address,
+                                  uint64_t lanes_bytes) noexcept {
+    if (sealed_size(fd) < REMORA_CONTROL_BYTES) return nullptr;
+    auto* control =
+        static_cast<const remora_control*>(map_shared(fd, REMORA_CONTROL_BYTES, PROT_READ));
+    if (control == nullptr) return nullptr;
+    if (control->magic == REMORA_CONTROL_MAGIC && control->abi_version == REMORA_ABI_VERSION &&
+        memcmp(control->session, address.id, sizeof(address.id)) == 0 &&
+        uint64_t{control->lanes} * REMORA_LANE_BYTES <= lanes_bytes)
+        return control;
+    raw_syscall(SYS_munmap, control, REMORA_CONTROL_BYTES);
+    return nullptr;
+}
+
+bool map_session(const SessionAddress& address, int lanes_fd, int control_fd) noexcept {
+    const uint64_t size = sealed_size(lanes_fd);
+    const uint64_t count = size / REMORA_LANE_BYTES;
+    if (count == 0 || count > REMORA_LANES_MAX || !address_space_allows(size)) return false;
+    const remora_control* control = map_control(control_fd, address, size);
+    if (control == nullptr) return false;
+    void* lanes = map_shared(lanes_fd, count * REMORA_LANE_BYTES, PROT_READ | PROT_WRITE);
+    if (lanes == nullptr) {
+        raw_syscall(SYS_munmap, control, REMORA_CONTROL_BYTES);
+        return false;
+    }
+    session_storage.lanes = static_cast<remora_lane*>(lanes);
+    session_storage.lane_count = static_cast<uint32_t>(count);
+    session_storage.control = control;
+    session_storage.id[0] = address.id[0];
+    session_storage.id[1] = address.id[1];
+    session_storage.active = true;
+    return true;
+}
+
+bool read_number(const char*& text, uint32_t limit, char end, uint32_t& out) noexcept {
+    uint64_t value = 0;
+    const char* start = text;
+    for (; ascii_digit(static_cast<uint8_t>(*text)) && text - start < 10; ++text)
+        value = value * 10 + static_cast<uint64_t>(*text - '0');
+    if (text == start || *text != end || value >= limit) return false;
+    ++text;
+    out = static_cast<uint32_t>(value);
+    return true;
+}
+
+}  // namespace
+
+bool parse_session(const char* text, SessionAddress& out) noexcept {
+    if (text == nullptr || text[0] != '1' || text[1] != ':') return false;
+    text += 2;
+    if (!read_number(text, pid_limit, ':', out.agent_pid)) return false;
+    if (!read_number(text, fd_limit, ':', out.lanes_fd)) return false;
+    if (!read_number(text, fd_limit, ':', out.control_fd)) return false;
+    if (strnlen(text, 35) < 32) return false;
+    uint8_t bytes[16];
+    if (!read_hex(ByteView{text, size_t{32}}, bytes, 16)) return false;
+    memcpy(out.id, bytes, sizeof(out.id));
+    memcpy(out.id_text, text, 32);
+    out.id_text[32] = '\0';
+    text += 32;
+    out.traceparent_is_ours = text[0] == ':' && text[1] == 't' && text[2] == '\0';
+    return out.agent_pid != 0 && (*text == '\0' || out.traceparent_is_ours);
+}
+
+bool attach_session(const SessionAddress& address) noexcept {
+    int control = open_memfd(address, address.control_fd, REMORA_CONTROL_MEMFD, O_RDONLY);
+    int lanes =
+        control < 0 ? control : open_memfd(address, address.lanes_fd, REMORA_LANES_MEMFD, O_RDWR);
+    if (lanes < 0) {
+        if (control >= 0) raw_syscall(SYS_close, control);
+        // Another user's process, or another pid namespace, where the number means nobody.
+        if (!receive_session(address, lanes, control)) return false;
+    }
+    const bool mapped = map_session(address, lanes, control);
+    raw_syscall(SYS_close, lanes);
+    raw_syscall(SYS_close, control);
+    return mapped;
+}
+
+}  // namespace remora::shim
