@@ -37,8 +37,12 @@ bool read_hex(ByteView digits, uint8_t* out, size_t count) noexcept {
 
 void IdGenerator::seed(const uint64_t (&words)[4]) noexcept {
     for (int i = 0; i < 4; ++i) state_[i] = words[i];
-    // The one state that xoshiro never leaves; it would also read as "not seeded".
-    if (!seeded()) state_[0] = 0x9e3779b97f4a7c15ull;
+    if (seeded()) return;
+    // The one state that xoshiro never leaves; it would also read as "not seeded". These are the
+    // first outputs of splitmix64, with which its authors fill states.
+    const uint64_t mended[4] = {0xe220a8397b1dcdaf, 0x6e789e6aa1b965f4, 0x06c45d188009454f,
+                                0xf88bb8a8724c81ec};
+    for (int i = 0; i < 4; ++i) state_[i] = mended[i];
 }
 
 uint64_t IdGenerator::next() noexcept {
