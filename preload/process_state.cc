@@ -11,6 +11,8 @@
 #include <cstring>
 
 #include "agent/context/ids.h"
+#include "preload/exchange.h"
+#include "preload/exchange_life.h"
 #include "preload/lane_writer.h"
 #include "preload/process_command.h"
 #include "preload/process_settings.h"
@@ -143,10 +145,6 @@ bool own_process() noexcept { return raw_syscall(SYS_getpid) == process.record.p
 
 constinit ForkPage* fork_page = &never_wiped;
 
-// The socket half's seams. Weak, so that this half can be built and tested alone.
-__attribute__((weak)) bool thread_context(ChildContext&) noexcept { return false; }
-__attribute__((weak)) void forget_parent_connections() noexcept {}
-
 void child_init() noexcept {
     uint64_t expected = wiped;
     // A signal handler may come in between; it goes on with the old state rather than waiting.
@@ -164,7 +162,7 @@ void child_init() noexcept {
     epoch.fetch_add(1, std::memory_order_relaxed);
     gather_entropy();
     forget_lanes();
-    forget_parent_connections();
+    forget_live_spans();
     if (fork_page != &never_wiped) __atomic_store_n(&fork_page->alive, intact, __ATOMIC_RELEASE);
 }
 
@@ -228,11 +226,13 @@ void note_system_call(long number, long first, long) noexcept {
 
 bool context_for_child(ChildContext& out) noexcept {
     if (!tracing()) return false;
-    if (thread_context(out)) return true;
+    out.is_process_span = false;
+    if (thread_context(out.snapshot)) return true;
     const SpanContext* parent = process_parent();
     if (parent == nullptr) return false;
-    out.context = *parent;
-    out.tracestate = process_tracestate();
+    out.snapshot.context = *parent;
+    out.snapshot.tracestate_size = process.tracestate_size;
+    memcpy(out.snapshot.tracestate, process.tracestate, process.tracestate_size);
     out.is_process_span = parent == &process.span;
     return true;
 }

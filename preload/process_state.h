@@ -12,6 +12,7 @@
 #include "agent/context/span_context.h"
 #include "bpf/abi/record.h"
 #include "preload/environment.h"
+#include "preload/exchange.h"
 
 namespace remora::shim {
 
@@ -78,20 +79,13 @@ bool seccomp_filtered() noexcept;  // use only the system call that the program 
 // What syscall() asked of the kernel: seccomp and exit_group concern us.
 void note_system_call(long number, long first, long second) noexcept;
 
-// The context that a program started now should continue: the request that this thread serves, else
-// the process span. false: none. Safe in a vfork child.
+// The context that a program started now should continue: the request that this thread serves
+// (parent.cc), else the process span. false: none. Safe in a vfork child.
 struct ChildContext {
-    SpanContext context;
-    ByteView tracestate;
+    ContextSnapshot snapshot;
     bool is_process_span = false;
 };
 bool context_for_child(ChildContext& out) noexcept;
-
-// Seams for the socket half, which defines them; weak stand-ins do nothing.
-//   thread_context: the request that this thread serves, if it is certain. Only reads.
-//   forget_parent_connections: a forked child starts without its parent's exchanges.
-bool thread_context(ChildContext& out) noexcept;
-void forget_parent_connections() noexcept;
 
 // --- set-up, for the constructor
 // ------------------------------------------------------------------
