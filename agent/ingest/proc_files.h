@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What /proc says about processes. Everything may be gone, hidden or unreadable at any time: then
+// the answer is "unknown", never an error. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace remora {
+
+struct ProcessStat {
+    uint64_t start_ns = 0;  // CLOCK_BOOTTIME, rounded down to a clock tick
+    char state = '?';       // Z: has ended, its parent has not asked yet
+};
+
+// From /proc/<pid>/stat.
+std::optional<ProcessStat> read_process_stat(int pid);
+
+// Inode number of a process's pid namespace; 0: unknown or not allowed to know.
+uint64_t pid_namespace_of(int pid);
+uint64_t own_pid_namespace();
+
+// The process that is called `pid` in that pid namespace (0: in any), by its number in ours (the
+// last number of NSpid in /proc/<pid>/status, Linux 4.1); 0: none is visible. Reads all of /proc.
+int find_host_pid(uint32_t pid, uint64_t pid_namespace);
+
+// Processes, started not before start_ns, that map the memory file with this inode and name. Reads
+// the maps of all of them.
+std::vector<int> processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns);
+
+}  // namespace remora
