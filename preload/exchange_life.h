@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of an exchange: begun with its first byte, decided (parent, ids, sampling) when its head
+// is known, recorded, finished. Called by the owner of a direction; see stream.h.
+#pragma once
+
+#include "preload/stream.h"
+
+namespace remora::shim {
+
+// A request begins: a new exchange at the end of the queue, or the pipeline that it joins.
+void begin_request(Conn& conn, Direction& direction, Call& call) noexcept;
+// At the insert point, or where there is none at the end of the head: finds the parent, draws ids,
+// samples, and plans the edits that carry the context (rewrite.cc).
+void decide(Conn& conn, Direction& direction, Call& call) noexcept;
+void request_head(Conn& conn, Direction& direction) noexcept;
+void request_complete(Conn& conn, Direction& direction, Call& call) noexcept;
+// A response begins: direction.current becomes the exchange that it answers, or 0.
+void begin_response(Conn& conn, Direction& direction, Call& call) noexcept;
+void response_complete(Conn& conn, Direction& direction, Call& call) noexcept;
+// Takes it out of the queue and hands its record over.
+void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_number,
+                     uint64_t now) noexcept;
+// It never was: nothing of it went out.
+void drop_exchange(Conn& conn, uint32_t index) noexcept;
+
+// Where the parser's capture goes: the slot's payload, or nowhere.
+Capture capture_of(const Direction& direction) noexcept;
+void keep_capture(Direction& direction, const Capture& capture) noexcept;
+// Bytes of the current message moved.
+void count_bytes(Direction& direction, size_t bytes) noexcept;
+
+// Copies its tracestate behind the request's text in its record, once.
+void record_tracestate(Exchange& exchange) noexcept;
+// Tells the agent that the connection is not idle.
+void touch_activity(Conn& conn, Direction& direction, Call& call) noexcept;
+
+// --- rewrite.cc ------------------------------------------------------------------------------------
+// Plans the edits by which the head that is open comes to carry `exchange`'s context; counts why
+// not.
+void plan_edits(Conn& conn, Direction& direction, uint32_t exchange, Call& call) noexcept;
+
+// The fields that carry the exchange's context, whole lines; always the same text for one exchange.
+unsigned write_fields(const Conn& conn, const Exchange& exchange, char* out,
+                      size_t capacity) noexcept;
+
+// --- parent.cc -------------------------------------------------------------------------------------
+struct Parent {
+    ContextSnapshot snapshot;
+    remora_join join = REMORA_JOIN_ROOT;
+    [[nodiscard]] bool known() const { return snapshot.context.valid(); }
+};
+// Whose child is an outgoing request? Design, section 4; `head` is what the head itself carries.
+void find_parent(const ContextCollector& head, Parent& out) noexcept;
+// Rule 3 alone, for programs that are started while a request is served.
+bool thread_context(ContextSnapshot& out) noexcept;
+// The head of a request has been read whole by this thread.
+void serve_on_this_thread(Conn& conn) noexcept;
+
+}  // namespace remora::shim

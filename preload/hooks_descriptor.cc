@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hooks of the calls by which sockets come, go, are copied and change their ways. None of them moves
+// bytes; each tells the connection table what has happened.
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstdarg>
+
+#include "preload/conn.h"
+#include "preload/process_state.h"
+#include "preload/real.h"
+#include "preload/session.h"
+#include "preload/stream.h"
+
+namespace remora::shim {
+namespace {
+
+void abandon_if_followed(int fd) noexcept {
+    Conn* conn = known_conn(fd);
+    if (conn != nullptr) conn->opaque.store(true, std::memory_order_relaxed);
+}
+
+void note_accept(int fd, int flags, const sockaddr* from, const socklen_t* size) noexcept {
+    const int saved = errno;
+    notice_fork();
+    note_accepted(fd, flags, from, from != nullptr && size != nullptr ? *size : 0);
+    errno = saved;
+}
+
+void note_copy(int from, int to) noexcept {
+    if (to < 0) return;
+    const int saved = errno;
+    notice_fork();
+    note_duplicated(from, to);
+    errno = saved;
+}
+
+void note_flags(int fd, int command, long argument, int result) noexcept {
+    if (result < 0) return;
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        note_copy(fd, result);
+    else if (command == F_SETFL)
+        note_nonblocking(fd, (argument & O_NONBLOCK) != 0);
+}
+
+}  // namespace
+}  // namespace remora::shim
+
+using namespace remora;
+using namespace remora::shim;
+
+REMORA_WRAPPER int socket(int domain, int type, int protocol) noexcept {
+    const int fd = real::socket(domain, type, protocol);
+    if (fd >= 0) {
+        const int saved = errno;
+        notice_fork();
+        note_socket(fd, domain, type);
+        errno = saved;
+    }
+    return fd;
+}
+
+REMORA_WRAPPER int socketpair(int domain, int type, int protocol, int* pair) noexcept {
+    const int result = real::socketpair(domain, type, protocol, pair);
+    if (result == 0) {
+        const int saved = errno;
+        notice_fork();
+        note_socket(pair[0], domain, type);
+        note_socket(pair[1], domain, type);
+        errno = saved;
+    }
+    return result;
+}
+
+REMORA_WRAPPER int connect(int fd, const sockaddr* to, socklen_t size) {
+    if (session().active && to != nullptr) {
+        const int saved = errno;
+        notice_fork();
+        note_connecting(fd, to, size, monotonic_now());
+        errno = saved;
+    }
+    return real::connect(fd, to, size);
+}
+
+REMORA_WRAPPER int listen(int fd, int backlog) noexcept {
+    const int result = real::listen(fd, backlog);
+    if (result == 0) {
+        const int saved = errno;
+        notice_fork();
+        note_listening(fd);
+        errno = saved;
+    }
+    return result;
+}
+
+REMORA_WRAPPER int accept(int fd, sockaddr* from, socklen_t* size) {
+    const int accepted = real::accept(fd, from, size);
+    if (accepted >= 0) note_accept(accepted, 0, from, size);
+    return accepted;
+}
+
+REMORA_WRAPPER int accept4(int fd, sockaddr* from, socklen_t* size, int flags) {
+    const int accepted = real::accept4(fd, from, size, flags);
+    if (accepted >= 0) note_accept(accepted, flags, from, size);
+    return accepted;
+}
+
+REMORA_WRAPPER int shutdown(int fd, int how) noexcept {
+    const int result = real::shutdown(fd, how);
+    Conn* conn = result == 0 && how != SHUT_RD ? known_conn(fd) : nullptr;
+    if (conn != nullptr && !in_vfork_child()) {
+        const int saved = errno;
+        Direction& direction = conn->directions[REMORA_DIRECTION_SENT];
+        if (enter(*conn, direction)) {
+            Call call;
+            call.fd = fd;
+            end_of_stream(*conn, REMORA_DIRECTION_SENT, call);
+            leave(*conn, direction);
+        }
+        errno = saved;
+    }
+    return result;
+}
+
+// The table forgets the number before the kernel gives it to somebody else.
+REMORA_WRAPPER int close(int fd) {
+    const int saved = errno;
+    note_closing(fd);
+    errno = saved;
+    return real::close(fd);
+}
+
+REMORA_WRAPPER int close_range(unsigned first, unsigned last, int flags) noexcept {
+    const int result = real::close_range(first, last, flags);
+    constexpr int only_marks = 1 << 2;  // CLOSE_RANGE_CLOEXEC
+    if (result == 0 && (flags & only_marks) == 0) {
+        const int saved = errno;
+        note_closing_range(first, last);
+        errno = saved;
+    }
+    return result;
+}
+
+REMORA_WRAPPER void closefrom(int first) noexcept {
+    const int saved = errno;
+    note_closing_range(first < 0 ? 0 : static_cast<unsigned>(first), ~0u);
+    errno = saved;
+    real::closefrom(first);
+}
+
+REMORA_WRAPPER int dup(int fd) noexcept {
+    const int copy = real::dup(fd);
+    note_copy(fd, copy);
+    return copy;
+}
+
+REMORA_WRAPPER int dup2(int fd, int target) noexcept {
+    const int copy = real::dup2(fd, target);
+    note_copy(fd, copy);
+    return copy;
+}
+
+REMORA_WRAPPER int dup3(int fd, int target, int flags) noexcept {
+    const int copy = real::dup3(fd, target, flags);
+    note_copy(fd, copy);
+    return copy;
+}
+
+// What stdio reads and writes never passes us.
+REMORA_WRAPPER FILE* fdopen(int fd, const char* mode) noexcept {
+    FILE* file = real::fdopen(fd, mode);
+    if (file != nullptr) abandon_if_followed(fd);
+    return file;
+}
+
+// An error that the program fetches here is not reported by the next call any more.
+REMORA_WRAPPER int getsockopt(int fd, int level, int name, void* value, socklen_t* size) noexcept {
+    const int result = real::getsockopt(fd, level, name, value, size);
+    if (result == 0 && level == SOL_SOCKET && name == SO_ERROR && value != nullptr &&
+        size != nullptr && *size >= sizeof(int)) {
+        int error_number;
+        memcpy(&error_number, value, sizeof(error_number));
+        Conn* conn = error_number != 0 ? known_conn(fd) : nullptr;
+        if (conn != nullptr) conn->error_number = error_number;
+    }
+    return result;
+}
+
+REMORA_WRAPPER int setsockopt(int fd, int level, int name, const void* value,
+                              socklen_t size) noexcept {
+    return real::setsockopt(fd, level, name, value, size);
+}
+
+REMORA_WRAPPER int fcntl(int fd, int command, ...) {
+    va_list list;
+    va_start(list, command);
+    const long argument = va_arg(list, long);
+    va_end(list);
+    const int result = real::fcntl(fd, command, argument);
+    note_flags(fd, command, argument, result);
+    return result;
+}
+
+REMORA_WRAPPER int fcntl64(int fd, int command, ...) {
+    va_list list;
+    va_start(list, command);
+    const long argument = va_arg(list, long);
+    va_end(list);
+    const int result = real::fcntl64(fd, command, argument);
+    note_flags(fd, command, argument, result);
+    return result;
+}
+
+REMORA_WRAPPER int ioctl(int fd, unsigned long request, ...) noexcept {
+    va_list list;
+    va_start(list, request);
+    const long argument = va_arg(list, long);
+    va_end(list);
+    const int result = real::ioctl(fd, request, argument);
+    if (request == FIONBIO && result == 0 && argument != 0)
+        note_nonblocking(fd, *reinterpret_cast<const int*>(argument) != 0);
+    return result;
+}

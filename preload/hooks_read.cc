@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hooks of the calls that receive bytes. A wrapper describes its call and hands it to ingress.cc;
+// what is no followed connection goes straight to the real function.
+#include <cerrno>
+
+#include "preload/ingress.h"
+#include "preload/real.h"
+
+namespace remora::shim {
+namespace {
+
+struct ReceiveArguments {
+    sockaddr* from;
+    socklen_t* from_size;
+    msghdr* message;
+};
+
+// Descriptors that came along (SCM_RIGHTS) are of unknown kind under their numbers.
+void note_passed_descriptors(msghdr& message) noexcept {
+    if (message.msg_control == nullptr || message.msg_controllen < sizeof(cmsghdr)) return;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; ++i) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            note_unknown(fd);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace remora::shim
+
+using namespace remora;
+using namespace remora::shim;
+
+REMORA_WRAPPER ssize_t read(int fd, void* data, size_t size) {
+    Conn* conn = conn_of(fd);
+    if (conn == nullptr) return real::read(fd, data, size);
+    const iovec part{data, size};
+    Incoming in{fd, &part, 1};
+    in.may_limit = true;
+    in.original = [](const Incoming& i, size_t limit) {
+        return real::read(i.fd, i.parts->iov_base, limit);
+    };
+    return receive(*conn, in);
+}
+
+REMORA_WRAPPER ssize_t recv(int fd, void* data, size_t size, int flags) {
+    Conn* conn = conn_of(fd);
+    if (conn == nullptr) return real::recv(fd, data, size, flags);
+    const iovec part{data, size};
+    Incoming in{fd, &part, 1, flags};
+    in.may_limit = true;
+    in.original = [](const Incoming& i, size_t limit) {
+        return real::recv(i.fd, i.parts->iov_base, limit, i.flags);
+    };
+    return receive(*conn, in);
+}
+
+REMORA_WRAPPER ssize_t recvfrom(int fd, void* data, size_t size, int flags, sockaddr* from,
+                                socklen_t* from_size) {
+    Conn* conn = conn_of(fd);
+    if (conn == nullptr) return real::recvfrom(fd, data, size, flags, from, from_size);
+    const iovec part{data, size};
+    ReceiveArguments arguments{from, from_size, nullptr};
+    Incoming in{fd, &part, 1, flags};
+    in.may_limit = true;
+    in.arguments = &arguments;
+    in.original = [](const Incoming& i, size_t limit) {
+        const auto& a = *static_cast<ReceiveArguments*>(i.arguments);
+        return real::recvfrom(i.fd, i.parts->iov_base, limit, i.flags, a.from, a.from_size);
+    };
+    return receive(*conn, in);
+}
+
+REMORA_WRAPPER ssize_t readv(int fd, const iovec* parts, int count) {
+    Conn* conn = conn_of(fd);
+    if (conn == nullptr || count < 0 || count > 1024) return real::readv(fd, parts, count);
+    Incoming in{fd, parts, static_cast<size_t>(count)};
+    in.original = [](const Incoming& i, size_t) {
+        return real::readv(i.fd, i.parts, static_cast<int>(i.count));
+    };
+    return receive(*conn, in);
+}
+
+REMORA_WRAPPER ssize_t recvmsg(int fd, msghdr* message, int flags) {
+    Conn* conn = conn_of(fd);
+    ssize_t size;
+    if (conn == nullptr || message == nullptr || message->msg_iovlen > 1024) {
+        size = real::recvmsg(fd, message, flags);
+    } else {
+        ReceiveArguments arguments{nullptr, nullptr, message};
+        Incoming in{fd, message->msg_iov, message->msg_iovlen, flags};
+        in.arguments = &arguments;
+        in.original = [](const Incoming& i, size_t) {
+            return real::recvmsg(i.fd, static_cast<ReceiveArguments*>(i.arguments)->message,
+                                 i.flags);
+        };
+        size = receive(*conn, in);
+    }
+    if (size >= 0 && message != nullptr && message->msg_control != nullptr) {
+        const int saved = errno;
+        note_passed_descriptors(*message);
+        errno = saved;
+    }
+    return size;
+}
+
+// Rare on stream sockets: only watched.
+REMORA_WRAPPER int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags,
+                            timespec* timeout) {
+    const int done = real::recvmmsg(fd, messages, count, flags, timeout);
+    Conn* conn = done > 0 && (flags & MSG_PEEK) == 0 ? conn_of(fd) : nullptr;
+    for (int i = 0; i < done; ++i) {
+        if (conn != nullptr)
+            watch_received(*conn, fd, messages[i].msg_hdr.msg_iov, messages[i].msg_hdr.msg_iovlen,
+                           messages[i].msg_len);
+        note_passed_descriptors(messages[i].msg_hdr);
+    }
+    return done;
+}
+
+// FORTIFY's entry points: the check is libc's, the rest is the plain call's.
+REMORA_WRAPPER ssize_t __read_chk(int fd, void* data, size_t size, size_t room) {
+    return size > room ? real::__read_chk(fd, data, size, room) : read(fd, data, size);
+}
+REMORA_WRAPPER ssize_t __recv_chk(int fd, void* data, size_t size, size_t room, int flags) {
+    return size > room ? real::__recv_chk(fd, data, size, room, flags)
+                       : recv(fd, data, size, flags);
+}
+REMORA_WRAPPER ssize_t __recvfrom_chk(int fd, void* data, size_t size, size_t room, int flags,
+                                      sockaddr* from, socklen_t* from_size) {
+    return size > room ? real::__recvfrom_chk(fd, data, size, room, flags, from, from_size)
+                       : recvfrom(fd, data, size, flags, from, from_size);
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hooks of the calls that wait on descriptors. A thread that has waited on several connections at
+// once serves several requests at once: what it sends can't be told apart by the thread any more
+// (parent rule 3). Waiting on a listener and a wake-up pipe, or on the one connection to a database,
+// says no such thing.
+#include "preload/conn.h"
+#include "preload/real.h"
+#include "preload/thread_state.h"
+
+namespace remora::shim {
+namespace {
+
+constexpr unsigned long few = 64;  // more than these are a loop's, whatever they are
+
+bool serves_somebody(int fd) noexcept {
+    const Conn* conn = known_conn(fd);
+    return conn != nullptr && conn->accepted && conn->role != REMORA_ROLE_CLIENT;
+}
+
+void note_poll(const pollfd* fds, nfds_t count) noexcept {
+    ThreadState& thread = thread_state;
+    if (thread.multiplexes || count < 2 || fds == nullptr) return;
+    bool several = count > few;
+    for (nfds_t i = 0; i < count && !several; ++i) several = serves_somebody(fds[i].fd);
+    thread.multiplexes = several;
+}
+
+void note_select(int count, const fd_set* const (&sets)[3]) noexcept {
+    ThreadState& thread = thread_state;
+    if (thread.multiplexes) return;
+    unsigned members = 0;
+    bool connection = false;
+    // A program may bring sets larger than FD_SETSIZE: words are read up to its own count.
+    for (int word = 0; word * 64 < count; ++word) {
+        uint64_t bits = 0;
+        for (const fd_set* set : sets)
+            if (set != nullptr) bits |= reinterpret_cast<const uint64_t*>(set)[word];
+        if (count - word * 64 < 64) bits &= (uint64_t{1} << (count - word * 64)) - 1;
+        for (; bits != 0; bits &= bits - 1) {
+            ++members;
+            connection = connection || serves_somebody(word * 64 + __builtin_ctzll(bits));
+        }
+        if (members > few || (members > 1 && connection)) break;
+    }
+    thread.multiplexes = members > few || (members > 1 && connection);
+}
+
+void note_epoll() noexcept { thread_state.multiplexes = true; }
+
+}  // namespace
+}  // namespace remora::shim
+
+using namespace remora;
+using namespace remora::shim;
+
+REMORA_WRAPPER int poll(pollfd* fds, nfds_t count, int timeout) {
+    note_poll(fds, count);
+    return real::poll(fds, count, timeout);
+}
+
+REMORA_WRAPPER int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
+                         const sigset_t* signals) {
+    note_poll(fds, count);
+    return real::ppoll(fds, count, timeout, signals);
+}
+
+REMORA_WRAPPER int __poll_chk(pollfd* fds, nfds_t count, int timeout, size_t room) {
+    note_poll(fds, count);
+    return real::__poll_chk(fds, count, timeout, room);
+}
+
+REMORA_WRAPPER int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout,
+                               const sigset_t* signals, size_t room) {
+    note_poll(fds, count);
+    return real::__ppoll_chk(fds, count, timeout, signals, room);
+}
+
+REMORA_WRAPPER int select(int count, fd_set* reads, fd_set* writes, fd_set* errors,
+                          timeval* timeout) {
+    note_select(count, {reads, writes, errors});
+    return real::select(count, reads, writes, errors, timeout);
+}
+
+REMORA_WRAPPER int pselect(int count, fd_set* reads, fd_set* writes, fd_set* errors,
+                           const timespec* timeout, const sigset_t* signals) {
+    note_select(count, {reads, writes, errors});
+    return real::pselect(count, reads, writes, errors, timeout, signals);
+}
+
+REMORA_WRAPPER int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
+    const int result = real::epoll_ctl(epoll, operation, fd, event);
+    Conn* conn = result == 0 ? known_conn(fd) : nullptr;
+    if (conn != nullptr) conn->in_epoll = operation != EPOLL_CTL_DEL;
+    return result;
+}
+
+REMORA_WRAPPER int epoll_wait(int epoll, epoll_event* events, int count, int timeout) {
+    note_epoll();
+    return real::epoll_wait(epoll, events, count, timeout);
+}
+
+REMORA_WRAPPER int epoll_pwait(int epoll, epoll_event* events, int count, int timeout,
+                               const sigset_t* signals) {
+    note_epoll();
+    return real::epoll_pwait(epoll, events, count, timeout, signals);
+}
+
+REMORA_WRAPPER int epoll_pwait2(int epoll, epoll_event* events, int count,
+                                const timespec* timeout, const sigset_t* signals) {
+    note_epoll();
+    return real::epoll_pwait2(epoll, events, count, timeout, signals);
+}

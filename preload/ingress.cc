@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/ingress.h"
+
+#include <cerrno>
+
+#include "preload/process_state.h"
+#include "preload/real.h"
+#include "preload/session.h"
+#include "preload/stream.h"
+
+namespace remora::shim {
+namespace {
+
+constexpr unsigned received = REMORA_DIRECTION_RECEIVED;
+// "traceparent: " + 55 + CRLF: what an insertion needs.
+constexpr size_t reserve_size = 70;
+// Below this, asking for less could keep a program from ever seeing a whole head.
+constexpr size_t reserve_from = 280;
+
+size_t total_of(const iovec* parts, size_t count) noexcept {
+    size_t total = 0;
+    for (size_t i = 0; i < count; ++i) total += parts[i].iov_len;
+    return total;
+}
+
+bool transient(int error_number) noexcept {
+    return error_number == EAGAIN || error_number == EINTR || error_number == ENOMEM ||
+           error_number == EFAULT || error_number == EINVAL;
+}
+
+// May the head of a request begin or go on here?
+bool head_may_come(const Conn& conn) noexcept {
+    if (conn.follow == Follow::fresh) return conn.accepted;
+    const Direction& direction = conn.directions[received];
+    return conn.role == REMORA_ROLE_SERVER && conn.protocol->injects &&
+           (!direction.in_message || direction.in_head);
+}
+
+size_t reserve_for(const Conn& conn, const Incoming& in, size_t total) noexcept {
+    if (!in.may_limit || total < reserve_from || (in.flags & MSG_WAITALL) || conn.peeked) return 0;
+    if (!head_may_come(conn) || seccomp_filtered()) return 0;
+    return (switches() & REMORA_SWITCH_NO_INGRESS_INSERT) ? 0 : reserve_size;
+}
+
+void feed_parts(Conn& conn, const iovec* parts, size_t count, size_t size, Call& call) noexcept {
+    size_t base = 0;
+    for (size_t i = 0; i < count && base < size; ++i) {
+        const size_t part = parts[i].iov_len < size - base ? parts[i].iov_len : size - base;
+        feed(conn, received, {static_cast<const uint8_t*>(parts[i].iov_base), part}, base, call);
+        base += part;
+    }
+    call_ends(conn, received, call);
+}
+
+// Lays the edits over the bytes where they are. Each one moves what follows it; the planner made
+// sure that the sum fits the buffer, and removals stand before the insertion that they make room for.
+size_t apply(const EditList& edits, uint8_t* data, size_t size) noexcept {
+    ptrdiff_t shift = 0;
+    for (unsigned i = 0; i < edits.count; ++i) {
+        const Edit& edit = edits.edits[i];
+        uint8_t* at = data + static_cast<ptrdiff_t>(edit.at) + shift;
+        const size_t behind = size - (edit.at + edit.remove);
+        if (edit.text_size != edit.remove) memmove(at + edit.text_size, at + edit.remove, behind);
+        memcpy(at, edits.storage + edit.text, edit.text_size);
+        shift += static_cast<ptrdiff_t>(edit.text_size) - static_cast<ptrdiff_t>(edit.remove);
+    }
+    return static_cast<size_t>(static_cast<ptrdiff_t>(size) + shift);
+}
+
+// The same over several buffers, for edits that keep the size.
+void apply_scattered(const EditList& edits, const iovec* parts, size_t count) noexcept {
+    for (unsigned i = 0; i < edits.count; ++i) {
+        const Edit& edit = edits.edits[i];
+        size_t base = 0;
+        for (size_t p = 0; p < count; base += parts[p++].iov_len) {
+            for (size_t k = 0; k < edit.text_size; ++k) {
+                const size_t at = edit.at + k;
+                if (at >= base && at - base < parts[p].iov_len)
+                    static_cast<char*>(parts[p].iov_base)[at - base] = edits.storage[edit.text + k];
+            }
+        }
+    }
+}
+
+// What came in is fed and rewritten in the program's buffer. Returns the size that it is told.
+__attribute__((noinline)) size_t take_head(Conn& conn, const Incoming& in, size_t size,
+                                           size_t total, Call& call) noexcept {
+    EditList edits;
+    call.edits = &edits;
+    call.room = total - size;
+    call.same_size_only = in.count != 1;
+    feed_parts(conn, in.parts, in.count, size, call);
+    call.edits = nullptr;
+    if (edits.count == 0) return size;
+    if (in.count == 1) return apply(edits, static_cast<uint8_t*>(in.parts[0].iov_base), size);
+    apply_scattered(edits, in.parts, in.count);
+    return size;
+}
+
+// The read was as long as we let it be, and what the program would be told is shorter than what it
+// asked for: the kernel may have more. One more read, bounded by the gap.
+size_t top_up(Conn& conn, const Incoming& in, size_t told, size_t total, Call& call) noexcept {
+    auto* data = static_cast<uint8_t*>(in.parts[0].iov_base);
+    const ssize_t more = real::recv(in.fd, data + told, total - told, MSG_DONTWAIT);
+    if (more <= 0) return told;
+    iovec rest{data + told, static_cast<size_t>(more)};
+    call.lines = HeadLines{};
+    call.refusal = REMORA_LOSS_not_injected_no_room;
+    feed_parts(conn, &rest, 1, rest.iov_len, call);
+    return told + rest.iov_len;
+}
+
+size_t take(Conn& conn, const Incoming& in, size_t size, size_t asked, size_t total) noexcept {
+    Call call;
+    call.fd = in.fd;
+    if (!head_may_come(conn) || size == 0) {
+        feed_parts(conn, in.parts, in.count, size, call);
+        if (asked == total) return size;
+        return size == asked ? top_up(conn, in, size, total, call) : size;
+    }
+    const size_t told = take_head(conn, in, size, total, call);
+    if (size == asked && told < total && in.may_limit && !seccomp_filtered())
+        return top_up(conn, in, told, total, call);
+    return told;
+}
+
+}  // namespace
+
+ssize_t receive(Conn& conn, const Incoming& in) {
+    const size_t total = total_of(in.parts, in.count);
+    Direction& direction = conn.directions[received];
+    if (in.flags & (MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE)) {
+        // One byte is the usual test for a closed connection; more may be the head itself, which
+        // then must not change between the peek and the read.
+        if ((in.flags & MSG_PEEK) && total > 1) conn.peeked = true;
+        return in.original(in, total);
+    }
+    if (!enter(conn, direction)) return in.original(in, total);
+    const size_t asked = total - reserve_for(conn, in, total);
+    const ssize_t result = in.original(in, asked);
+    const int saved = errno;
+    ssize_t told = result;
+    if (conn.opaque.load(std::memory_order_relaxed)) {
+        // Somebody else came in meanwhile. The bytes are the program's all the same, and a read
+        // that we shortened must not look short.
+        if (result > 0 && static_cast<size_t>(result) == asked && asked < total) {
+            const ssize_t more =
+                real::recv(in.fd, static_cast<char*>(in.parts[0].iov_base) + result,
+                           total - asked, MSG_DONTWAIT);
+            if (more > 0) told += more;
+        }
+    } else if (result > 0) {
+        told = static_cast<ssize_t>(take(conn, in, static_cast<size_t>(result), asked, total));
+    } else if (result == 0 && total > 0) {
+        Call call;
+        call.fd = in.fd;
+        end_of_stream(conn, received, call);
+    } else if (result < 0 && !transient(saved)) {
+        call_failed(conn, received, saved);
+    }
+    leave(conn, direction);
+    errno = saved;
+    return told;
+}
+
+void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept {
+    Direction& direction = conn.directions[received];
+    if (!enter(conn, direction)) return;
+    const int saved = errno;
+    Call call;
+    call.fd = fd;
+    if (parts == nullptr)
+        feed_unseen(conn, received, taken, call);
+    else
+        feed_parts(conn, parts, count, taken, call);
+    leave(conn, direction);
+    errno = saved;
+}
+
+}  // namespace remora::shim

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the shim remembers per thread. Initial-exec TLS, zero-initialised, no destructor, far below
+// the 256 bytes that a late dlopen would still find room for.
+#pragma once
+
+#include <cstdint>
+
+#include "agent/context/ids.h"
+
+namespace remora::shim {
+
+struct Conn;
+
+struct ThreadState {
+    IdGenerator ids;
+    // Parent rule 3: the blocking connection whose request this thread serves, and which life of
+    // that object it was.
+    Conn* serving = nullptr;
+    uint32_t serving_generation = 0;
+    uint32_t thread_id = 0;      // 0: not asked for yet
+    uint32_t epoch = 0;          // of the process; another one: we are in a forked child
+    bool multiplexes = false;    // it has waited on several connections at once: rule 3 is off
+};
+
+extern thread_local constinit ThreadState thread_state;
+
+// The kernel's id of this thread; one syscall per thread.
+uint32_t current_thread_id() noexcept;
+
+}  // namespace remora::shim
