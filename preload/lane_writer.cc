@@ -22,6 +22,7 @@ constexpr uint32_t absent_lanes_tolerated = 4;
 std::atomic<uint32_t> held[REMORA_LANES_PER_PROCESS];
 std::atomic<uint32_t> held_count{0};
 std::atomic<uint32_t> preferred{0};  // where the last slot was found
+std::atomic<uint32_t> parents{0};    // a forked child: its parent's first lane, as number + 1
 std::atomic<uint64_t> next_claim_ns{0};
 std::atomic<uint64_t> tickets{1};
 std::atomic<uint64_t> undelivered[REMORA_LOSS_REASONS_MAX];
@@ -231,6 +232,18 @@ void publish_process_states(uint32_t states) noexcept {
     });
 }
 
+bool publish_referenced() noexcept {
+    publish_process_states(REMORA_PROCESS_REFERENCED);
+    if (lanes_held() != 0) return true;
+    const uint32_t number = parents.load(std::memory_order_relaxed);
+    if (number == 0) return false;
+    // If the lane has changed hands meanwhile, the worst is one process span that nobody asked for.
+    remora_process& parent = session().lanes[number - 1].head.process;
+    if (__atomic_load_n(&parent.image, __ATOMIC_RELAXED) != process_image()) return false;
+    __atomic_fetch_or(&parent.states, REMORA_PROCESS_REFERENCED, __ATOMIC_RELEASE);
+    return true;
+}
+
 void publish_exit(int code, uint64_t now_ns) noexcept {
     for_each_lane([code, now_ns](remora_lane& lane) {
         __atomic_store_n(&lane.head.process.exit_code, code, __ATOMIC_RELAXED);
@@ -241,6 +254,8 @@ void publish_exit(int code, uint64_t now_ns) noexcept {
 }
 
 void forget_lanes() noexcept {
+    const uint32_t first = held[0].load(std::memory_order_relaxed);
+    if (first != 0) parents.store(first, std::memory_order_relaxed);
     held_count.store(0, std::memory_order_relaxed);
     for (std::atomic<uint32_t>& place : held) place.store(0, std::memory_order_relaxed);
     for (std::atomic<uint64_t>& count : undelivered) count.store(0, std::memory_order_relaxed);

@@ -45,6 +45,9 @@ bool claim_first_lane() noexcept;
 bool losses_undelivered() noexcept;  // counted while there was no lane
 // Sets remora_process_states in every lane that this process holds.
 void publish_process_states(uint32_t states) noexcept;
+// The process span's id goes out: said in a lane of ours, or, by a forked child without one, in the
+// parent's while that is still of the same image. false: neither.
+bool publish_referenced() noexcept;
 void publish_exit(int code, uint64_t now_ns) noexcept;
 // A forked child: its parent's lanes are not its own. Losses not yet delivered stay the parent's.
 void forget_lanes() noexcept;

@@ -202,6 +202,10 @@ const SpanContext* process_parent() noexcept {
     return process.incoming.valid() ? &process.incoming : nullptr;
 }
 
+const SpanContext* process_span() noexcept { return process.has_span ? &process.span : nullptr; }
+
+const SpanContext& incoming_context() noexcept { return process.incoming; }
+
 ByteView process_tracestate() noexcept { return {process.tracestate, process.tracestate_size}; }
 
 void note_server() noexcept { set_state(REMORA_PROCESS_SERVER); }
@@ -211,9 +215,8 @@ bool seccomp_filtered() noexcept { return filtered.load(std::memory_order_relaxe
 
 void note_referenced() noexcept {
     if ((states.load(std::memory_order_relaxed) & REMORA_PROCESS_REFERENCED) != 0) return;
-    // A forked child without a lane of its own needs one to say so.
-    if (process.span.sampled() && !forked()) (void)claim_first_lane();
     set_state(REMORA_PROCESS_REFERENCED);
+    if (process.span.sampled() && !publish_referenced()) (void)claim_first_lane();
 }
 
 void note_system_call(long number, long first, long) noexcept {

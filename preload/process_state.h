@@ -68,7 +68,11 @@ Sampler current_sampler() noexcept;
 // Parent rule 4: the process span's context while this process never was a server and has not
 // daemonised; nullptr otherwise. Who sends its id calls note_referenced().
 const SpanContext* process_parent() noexcept;
-// The tracestate that TRACESTATE brought; goes with process_parent().
+// The process span, whatever became of the process; nullptr: it has none.
+const SpanContext* process_span() noexcept;
+// What TRACEPARENT brought; not valid() without one.
+const SpanContext& incoming_context() noexcept;
+// The tracestate that TRACESTATE brought; goes with both.
 ByteView process_tracestate() noexcept;
 
 void note_server() noexcept;       // it listened, accepted or served a request
