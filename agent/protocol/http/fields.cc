@@ -148,6 +148,16 @@ bool deliver(Call& call, ByteView piece, bool ends, Step& out) {
     return true;
 }
 
+// NUL or a bare CR: some end the line or the value here (RFC 9110, 5.5). So do we, and what comes
+// after it on this line means nothing, or is one line too many of a propagation field.
+bool break_value(Call& call, ByteView piece, Step& out) {
+    call.doubt();
+    const bool said = deliver(call, piece, true, out);
+    call.state.clear(mark_piece);
+    if (!propagates(call.state.field)) call.state.field = FieldName::other;
+    return said;
+}
+
 bool parse_value(Call& call, Step& out) {
     const uint8_t* stop = find_value_stop(call.at, call.end);
     const ByteView piece{call.at, static_cast<size_t>(stop - call.at)};
@@ -156,22 +166,16 @@ bool parse_value(Call& call, Step& out) {
     const uint8_t c = *call.at++;
     const bool more = !call.empty();
     const bool ends = c == '\n' || (c == '\r' && more && *call.at == '\n');
-    if (ends) {
-        if (c == '\r') ++call.at;
-        call.state.phase = Phase::line_start;
-    } else if (c == '\r' && !more) {
-        call.state.phase = Phase::value_lf;
-    } else {
-        call.doubt();  // NUL or a bare CR: some end the line or the value here (RFC 9110, 5.5)
-    }
+    if (!ends && !(c == '\r' && !more)) return break_value(call, piece, out);
+    if (ends && c == '\r') ++call.at;
+    call.state.phase = ends ? Phase::line_start : Phase::value_lf;
     return deliver(call, piece, ends, out);
 }
 
 bool parse_value_lf(Call& call, Step& out) {
     if (*call.at != '\n') {
-        call.doubt();  // a bare CR
         call.state.phase = Phase::value;
-        return false;
+        return break_value(call, {call.at, 0}, out);
     }
     ++call.at;
     call.state.phase = Phase::line_start;

@@ -10,6 +10,7 @@ namespace {
 constexpr uint32_t head_max = 64 * 1024;
 constexpr size_t detect_max = 24;
 constexpr size_t method_max = 20;
+constexpr size_t empty_max = 8;  // CR and LF before the first request line
 
 // Common servers' limits of a head, and how far below one we still keep away.
 constexpr size_t size_limits[] = {4096, 8192, 16384, 32768, 65536};
@@ -29,7 +30,7 @@ bool ends_in_version(ByteView line) {
 
 Detection detect(ByteView bytes) noexcept {
     size_t at = 0;
-    while (at < bytes.size && at < 4 && (bytes[at] == '\r' || bytes[at] == '\n')) ++at;
+    while (at < bytes.size && at < empty_max && (bytes[at] == '\r' || bytes[at] == '\n')) ++at;
     const ByteView line = bytes.from(at);
     size_t size = 0;
     while (size < line.size && method_character(line[size])) ++size;
