@@ -13,7 +13,7 @@ build="g++ cmake ninja-build pkg-config libcurl4-openssl-dev libspdlog-dev libfm
 nlohmann-json3-dev libcli11-dev libprotozero-dev libgtest-dev libgmock-dev"
 demo="python3 python3-flask gunicorn python3-requests python3-redis nginx redis-server curl"
 test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-redis nginx haproxy \
-apache2-bin redis-server redis-tools curl wget nodejs default-jdk-headless ruby perl php-cli \
+apache2-bin redis-server redis-tools curl wget nodejs default-jdk-headless ruby ruby-webrick perl php-cli \
 php-curl libwww-perl binutils strace"
 services="nginx redis-server haproxy"
 
