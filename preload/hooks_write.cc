@@ -19,6 +19,19 @@ Outgoing describe(int fd, Via via, const iovec* parts, size_t count) noexcept {
     return out;
 }
 
+// The parser reads the program's buffers before the kernel does. A pointer that can't be a user's
+// goes to the kernel, which answers EFAULT.
+bool readable(const iovec* parts, size_t count) noexcept {
+    const auto plausible = [](const void* p) {
+        const auto at = reinterpret_cast<uintptr_t>(p);
+        return at >= 4096 && at < (uintptr_t{1} << 47);
+    };
+    if (count > 0 && !plausible(parts)) return false;
+    for (size_t i = 0; i < count; ++i)
+        if (parts[i].iov_len > 0 && !plausible(parts[i].iov_base)) return false;
+    return true;
+}
+
 struct SendfileArguments {
     int to, from;
     off64_t* offset;
@@ -50,8 +63,8 @@ using namespace remora::shim;
 
 REMORA_WRAPPER ssize_t write(int fd, const void* data, size_t size) {
     Conn* conn = conn_of(fd);
-    if (conn == nullptr) return real::write(fd, data, size);
     const iovec part{const_cast<void*>(data), size};
+    if (conn == nullptr || !readable(&part, 1)) return real::write(fd, data, size);
     Outgoing out = describe(fd, Via::write, &part, 1);
     out.original = [](const Outgoing& o) noexcept {
         return real::write(o.fd, o.parts->iov_base, o.parts->iov_len);
@@ -61,8 +74,8 @@ REMORA_WRAPPER ssize_t write(int fd, const void* data, size_t size) {
 
 REMORA_WRAPPER ssize_t send(int fd, const void* data, size_t size, int flags) {
     Conn* conn = conn_of(fd);
-    if (conn == nullptr) return real::send(fd, data, size, flags);
     const iovec part{const_cast<void*>(data), size};
+    if (conn == nullptr || !readable(&part, 1)) return real::send(fd, data, size, flags);
     Outgoing out = describe(fd, Via::send, &part, 1);
     out.flags = flags;
     out.original = [](const Outgoing& o) noexcept {
@@ -74,8 +87,9 @@ REMORA_WRAPPER ssize_t send(int fd, const void* data, size_t size, int flags) {
 REMORA_WRAPPER ssize_t sendto(int fd, const void* data, size_t size, int flags, const sockaddr* to,
                               socklen_t to_size) {
     Conn* conn = conn_of(fd);
-    if (conn == nullptr) return real::sendto(fd, data, size, flags, to, to_size);
     const iovec part{const_cast<void*>(data), size};
+    if (conn == nullptr || !readable(&part, 1))
+        return real::sendto(fd, data, size, flags, to, to_size);
     Outgoing out = describe(fd, Via::sendto, &part, 1);
     out.flags = flags;
     out.to = to;
@@ -88,7 +102,9 @@ REMORA_WRAPPER ssize_t sendto(int fd, const void* data, size_t size, int flags, 
 
 REMORA_WRAPPER ssize_t writev(int fd, const iovec* parts, int count) {
     Conn* conn = conn_of(fd);
-    if (conn == nullptr || count < 0 || count > 1024) return real::writev(fd, parts, count);
+    if (conn == nullptr || count < 0 || count > 1024 ||
+        !readable(parts, static_cast<size_t>(count)))
+        return real::writev(fd, parts, count);
     Outgoing out = describe(fd, Via::writev, parts, static_cast<size_t>(count));
     out.original = [](const Outgoing& o) noexcept {
         return real::writev(o.fd, o.parts, static_cast<int>(o.count));
@@ -98,7 +114,9 @@ REMORA_WRAPPER ssize_t writev(int fd, const iovec* parts, int count) {
 
 REMORA_WRAPPER ssize_t sendmsg(int fd, const msghdr* message, int flags) {
     Conn* conn = conn_of(fd);
-    if (conn == nullptr || message == nullptr || message->msg_iovlen > 1024)
+    const iovec as_part{const_cast<msghdr*>(message), sizeof(msghdr)};
+    if (conn == nullptr || !readable(&as_part, 1) || message->msg_iovlen > 1024 ||
+        !readable(message->msg_iov, message->msg_iovlen))
         return real::sendmsg(fd, message, flags);
     Outgoing out = describe(fd, Via::sendmsg, message->msg_iov, message->msg_iovlen);
     out.flags = flags;
