@@ -67,12 +67,12 @@ private:
 
     // The next index that nobody had yet.
     uint32_t take_fresh() noexcept {
-        uint32_t index = fresh_.load(std::memory_order_relaxed);
+        uint32_t used = used_.load(std::memory_order_relaxed);
         do {
-            if (index >= per_slab * max_slabs) return 0;
-            if (!ensure_slab(index / per_slab)) return 0;
-        } while (!fresh_.compare_exchange_weak(index, index + 1, std::memory_order_acq_rel));
-        return index;
+            if (used + 1 >= per_slab * max_slabs) return 0;
+            if (!ensure_slab((used + 1) / per_slab)) return 0;
+        } while (!used_.compare_exchange_weak(used, used + 1, std::memory_order_acq_rel));
+        return used + 1;
     }
 
     bool ensure_slab(uint32_t number) noexcept {
@@ -92,8 +92,9 @@ private:
         return true;
     }
 
-    std::atomic<uint64_t> free_{0};    // tag << 32 | index
-    std::atomic<uint32_t> fresh_{1};   // 0 is nobody
+    // All zero at first, so that pools take no space in the file.
+    std::atomic<uint64_t> free_{0};  // tag << 32 | index
+    std::atomic<uint32_t> used_{0};  // indices 1..used_ have been handed out
     std::atomic<Slab*> slabs_[max_slabs] = {};
 };
 
