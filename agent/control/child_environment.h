@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// The environment of a traced program: the caller's own, with our library in LD_PRELOAD, the
+// session, and what flags say that only the program can know. Not thread-safe (reads environ).
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/base/result.h"
+
+namespace remora {
+
+// Where libremora.so is: REMORA_LIBRARY, else next to this executable or in the library folders
+// that belong to its installation. The error names the places.
+Result<std::string> find_library();
+
+// A list of NAME=value in the order of `environment` (a NULL-ended array such as environ).
+class ChildEnvironment {
+public:
+    explicit ChildEnvironment(const char* const* environment);
+
+    void set(const std::string& name, const std::string& value);
+    // LD_PRELOAD as the user had it, then our library unless it is in it already.
+    void preload(const std::string& library);
+
+    // Valid until the next change.
+    [[nodiscard]] std::vector<char*> pointers();
+
+private:
+    std::string* find(const std::string& name);
+
+    std::vector<std::string> variables_;
+};
+
+}  // namespace remora
