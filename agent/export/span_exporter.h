@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A destination of finished spans. Called from one thread at a time (the batcher's).
+// A destination of finished spans. Called from one thread at a time (the batcher's), but for
+// hurry().
 #pragma once
 
 #include <chrono>
@@ -17,6 +18,9 @@ public:
     // the deadline. A partial success is not an error; the exporter counts and reports it.
     virtual Status export_spans(const std::vector<Span>& batch,
                                 std::chrono::steady_clock::time_point deadline) = 0;
+    // The agent is about to leave: whatever is running or still comes has to end by then. From any
+    // thread.
+    virtual void hurry(std::chrono::steady_clock::time_point /*deadline*/) noexcept {}
     // Flushes what is buffered. Idempotent.
     virtual Status stop(std::chrono::steady_clock::time_point deadline) = 0;
 };

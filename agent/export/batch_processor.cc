@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/export/batch_processor.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+
+namespace remora {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Strings of up to 15 bytes live in the object.
+size_t heap_bytes(const std::string& text) { return text.size() < 16 ? 0 : text.size() + 17; }
+
+size_t heap_bytes(const std::vector<Attribute>& attributes) {
+    size_t bytes = attributes.capacity() * sizeof(Attribute);
+    for (const Attribute& attribute : attributes) {
+        bytes += heap_bytes(attribute.key);
+        if (const auto* text = std::get_if<std::string>(&attribute.value))
+            bytes += heap_bytes(*text);
+        else if (const auto* texts = std::get_if<std::vector<std::string>>(&attribute.value))
+            for (const std::string& item : *texts) bytes += sizeof(item) + heap_bytes(item);
+    }
+    return bytes;
+}
+
+// Signals belong to the main thread; SIGPIPE and SIGXFSZ come back as EPIPE and EFBIG.
+void block_signals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
+}  // namespace
+
+size_t estimate_bytes(const Span& span) {
+    size_t bytes = sizeof(Span) + heap_bytes(span.name) + heap_bytes(span.trace_state) +
+                   heap_bytes(span.status_message) + heap_bytes(span.attributes);
+    for (const SpanEvent& event : span.events)
+        bytes += sizeof(event) + heap_bytes(event.name) + heap_bytes(event.attributes);
+    for (const SpanLink& link : span.links)
+        bytes += sizeof(link) + heap_bytes(link.trace_state) + heap_bytes(link.attributes);
+    return bytes;
+}
+
+BatchProcessor::BatchProcessor(std::unique_ptr<SpanExporter> exporter, const BatchConfig& config,
+                               CountLoss count_loss)
+    : exporter_(std::move(exporter)),
+      config_(config),
+      count_loss_(std::move(count_loss)),
+      worker_([this] { work(); }) {}
+
+BatchProcessor::~BatchProcessor() { stop(Clock::now()); }
+
+void BatchProcessor::on_span(Span&& span) {
+    const size_t bytes = estimate_bytes(span);
+    bool wake = false;
+    {
+        const std::lock_guard lock(mutex_);
+        if (stopping_ || queue_.size() >= config_.max_queue_size ||
+            queue_bytes_ + bytes > config_.max_queue_bytes) {
+            ++counts_.dropped;
+        } else {
+            if (queue_.empty()) oldest_ = Clock::now();
+            queue_.push_back({std::move(span), bytes});
+            queue_bytes_ += bytes;
+            ++accepted_;
+            // At one to start the clock of the delay, at a full batch to send it.
+            wake = queue_.size() == 1 || queue_.size() == config_.max_export_batch_size;
+            if (!wake) return;
+        }
+    }
+    if (wake)
+        wake_.notify_one();
+    else
+        count_loss_(REMORA_LOSS_queue_full, 1);
+}
+
+bool BatchProcessor::force_flush(TimePoint deadline) {
+    std::unique_lock lock(mutex_);
+    const uint64_t target = accepted_;
+    flush_until_ = std::max(flush_until_, target);
+    wake_.notify_one();
+    return progress_.wait_until(lock, deadline, [&] { return finished_ >= target; });
+}
+
+void BatchProcessor::stop(TimePoint deadline) {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+        stop_deadline_ = std::min(stop_deadline_, deadline);
+    }
+    exporter_->hurry(deadline);
+    wake_.notify_one();
+    if (worker_.joinable()) worker_.join();
+}
+
+ExportCounts BatchProcessor::counts() const {
+    const std::lock_guard lock(mutex_);
+    return counts_;
+}
+
+void BatchProcessor::work() {
+    block_signals();
+    std::unique_lock lock(mutex_);
+    while (wait_for_batch(lock)) {
+        const std::vector<Span> batch = take_batch();
+        const TimePoint deadline = std::min(Clock::now() + config_.export_timeout, stop_deadline_);
+        lock.unlock();
+        export_batch(batch, deadline);
+        lock.lock();
+        finished_ += batch.size();
+        progress_.notify_all();
+    }
+    drop_rest(lock);
+    const TimePoint deadline = stop_deadline_;
+    lock.unlock();
+    // What could not be flushed was said by the exporter.
+    [[maybe_unused]] const Status status = exporter_->stop(deadline);
+}
+
+// False: there is nothing left to do, or no time.
+bool BatchProcessor::wait_for_batch(std::unique_lock<std::mutex>& lock) {
+    for (;;) {
+        if (stopping_) return !queue_.empty() && Clock::now() < stop_deadline_;
+        const bool flush = finished_ < flush_until_;
+        if (!queue_.empty() && (flush || queue_.size() >= config_.max_export_batch_size ||
+                                Clock::now() >= oldest_ + config_.schedule_delay))
+            return true;
+        if (queue_.empty())
+            wake_.wait(lock);
+        else
+            wake_.wait_until(lock, oldest_ + config_.schedule_delay);
+    }
+}
+
+std::vector<Span> BatchProcessor::take_batch() {
+    const size_t most = std::max(config_.max_export_batch_size, config_.max_grown_batch_size);
+    const size_t count = std::min(queue_.size(), most);
+    std::vector<Span> batch;
+    batch.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+        queue_bytes_ -= queue_.front().bytes;
+        batch.push_back(std::move(queue_.front().span));
+        queue_.pop_front();
+    }
+    oldest_ = Clock::now();  // of what stays: close enough, and never too late by a whole delay
+    return batch;
+}
+
+void BatchProcessor::export_batch(const std::vector<Span>& batch, TimePoint deadline) {
+    const Status status = exporter_->export_spans(batch, deadline);
+    if (!status) count_loss_(REMORA_LOSS_export_failed, batch.size());
+    const std::lock_guard lock(mutex_);
+    (status ? counts_.exported : counts_.failed) += batch.size();
+}
+
+void BatchProcessor::drop_rest(std::unique_lock<std::mutex>& lock) {
+    const size_t count = queue_.size();
+    if (count == 0) return;
+    queue_.clear();
+    queue_bytes_ = 0;
+    finished_ += count;
+    counts_.failed += count;
+    progress_.notify_all();
+    lock.unlock();
+    count_loss_(REMORA_LOSS_export_failed, count);
+    lock.lock();
+}
+
+}  // namespace remora

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/export/exporters.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+
+#include "agent/export/console_exporter.h"
+#include "agent/export/file_exporter.h"
+#include "agent/export/otlp_http_exporter.h"
+
+namespace remora {
+namespace {
+
+// Who looks at a file or a terminal wants to see a span when it has happened.
+BatchConfig local_batches(BatchConfig batch) {
+    batch.schedule_delay = std::min(batch.schedule_delay, std::chrono::milliseconds(200));
+    return batch;
+}
+
+}  // namespace
+
+Result<std::vector<std::unique_ptr<BatchProcessor>>> make_exporters(const Config& config,
+                                                                    const CountLoss& count_loss) {
+    std::vector<std::unique_ptr<BatchProcessor>> processors;
+    if (config.otlp.enabled) {
+        auto otlp = OtlpHttpExporter::create(config.otlp, count_loss, std::random_device()());
+        if (!otlp) return otlp.error();
+        processors.push_back(
+            std::make_unique<BatchProcessor>(std::move(*otlp), config.batch, count_loss));
+    }
+    const BatchConfig local = local_batches(config.batch);
+    if (!config.output.empty()) {
+        auto file = FileExporter::create(config.output);
+        if (!file) return file.error();
+        processors.push_back(std::make_unique<BatchProcessor>(std::move(*file), local, count_loss));
+    }
+    if (config.console)
+        processors.push_back(std::make_unique<BatchProcessor>(
+            std::make_unique<ConsoleExporter>(STDERR_FILENO), local, count_loss));
+    return processors;
+}
+
+}  // namespace remora
