@@ -133,7 +133,18 @@ Conn* make_conn() noexcept {
     return &conn;
 }
 
-// What is this descriptor? Two system calls, once per descriptor and life.
+void discard_conn(Conn& conn) noexcept { drop_reference(&conn); }
+
+// Puts a new connection where `expected` stands, unless another thread was faster: then that one's.
+Conn* install(int fd, Conn* expected, Conn* conn) noexcept {
+    Entry* entry = entry_of(fd, true);
+    Conn* wanted = conn != nullptr ? conn : ignored;
+    if (entry != nullptr && entry->compare_exchange_strong(expected, wanted)) return conn;
+    if (conn != nullptr) discard_conn(*conn);
+    return is_real(expected) ? expected : nullptr;
+}
+
+// What is this descriptor? A few system calls, once per descriptor and life.
 Conn* adopt(int fd) noexcept {
     if (seccomp_filtered()) return nullptr;  // the filter may kill for a getsockopt
     const int saved = errno;
@@ -141,7 +152,7 @@ Conn* adopt(int fd) noexcept {
     socklen_t size = sizeof(type);
     if (real::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) {
         // EBADF: the number may become anything the next moment.
-        if (errno != EBADF || type != 0) put(fd, ignored);
+        if (errno != EBADF || type != 0) install(fd, nullptr, nullptr);
         errno = saved;
         return nullptr;
     }
@@ -157,7 +168,7 @@ Conn* adopt(int fd) noexcept {
         conn->blocking = flags >= 0 && (flags & O_NONBLOCK) == 0;
         conn->accepted = true;  // somebody else opened it; the first bytes tell the role
     }
-    put(fd, conn != nullptr ? conn : ignored);
+    conn = install(fd, nullptr, conn);
     errno = saved;
     return conn;
 }
@@ -188,12 +199,14 @@ void set_peer(Conn& conn, const sockaddr* peer, socklen_t size) noexcept {
 
 // The connection was open in our parent when it forked. Unused, it is ours from here on; in use, its
 // exchanges are the parent's to finish and nothing about its bytes is certain.
-void enter_epoch(Conn& conn) noexcept {
+void enter_epoch(Conn& conn, uint32_t from) noexcept {
+    // Only one thread of the child makes the change; another one that comes in between finds the
+    // directions owned.
+    if (!conn.epoch.compare_exchange_strong(from, process_epoch())) return;
     const bool idle = conn.open == 0 && !conn.directions[0].in_message &&
                       !conn.directions[1].in_message && conn.prefix_size == 0;
     conn.directions[0].owner.store(0);
     conn.directions[1].owner.store(0);
-    conn.epoch = process_epoch();
     if (idle) return;
     conn.first = conn.last = conn.open = 0;
     conn.queue_held.store(0);
@@ -226,9 +239,7 @@ Conn* conn_of(int fd) noexcept {
     }
     if (__builtin_expect(conn != nullptr && conn != stream, 1)) return conn;
     if (conn == nullptr) return adopt(fd);
-    conn = make_conn();
-    if (conn != nullptr) put(fd, conn);
-    return conn;
+    return install(fd, stream, make_conn());
 }
 
 void note_socket(int fd, int domain, int type) noexcept {
@@ -328,7 +339,8 @@ void note_closing_range(unsigned first, unsigned last) noexcept {
 }
 
 bool own(Conn& conn, Direction& direction) noexcept {
-    if (__builtin_expect(conn.epoch != process_epoch(), 0)) enter_epoch(conn);
+    const uint32_t epoch = conn.epoch.load(std::memory_order_relaxed);
+    if (__builtin_expect(epoch != process_epoch(), 0)) enter_epoch(conn, epoch);
     uintptr_t nobody = 0;
     const auto self = reinterpret_cast<uintptr_t>(&thread_state);
     if (direction.owner.compare_exchange_strong(nobody, self, std::memory_order_acquire)) return true;
@@ -337,7 +349,8 @@ bool own(Conn& conn, Direction& direction) noexcept {
 }
 
 bool enter(Conn& conn, Direction& direction) noexcept {
-    if (__builtin_expect(conn.epoch != process_epoch(), 0)) enter_epoch(conn);
+    const uint32_t epoch = conn.epoch.load(std::memory_order_relaxed);
+    if (__builtin_expect(epoch != process_epoch(), 0)) enter_epoch(conn, epoch);
     return !conn.opaque.load(std::memory_order_relaxed) && own(conn, direction);
 }
 

@@ -67,7 +67,7 @@ struct Conn {
     uint8_t prefix_size = 0;    // first bytes, kept until the protocol is known
     uint8_t prefix_direction = 0;
     uint8_t prefix[24];
-    uint32_t epoch = 0;         // of the process that opened it: an earlier one was our parent's
+    std::atomic<uint32_t> epoch{0};  // of the process that opened it: an earlier one was our parent's
     uint32_t id = 0;            // of the object, in the pool
     uint32_t serial = 0;        // of the connection, within the process
     uint32_t sequence = 0;      // exchanges begun

@@ -24,7 +24,8 @@ enum Progress : uint8_t {
 
 struct Exchange {
     std::atomic<uint32_t> version{0};  // odd while being changed; see context_snapshot
-    uint32_t next = 0;                 // in its connection's queue, or in the pool's free list
+    uint32_t next = 0;                 // in its connection's queue
+    uint32_t life = 0;                 // grows when it begins and when it ends
     SpanContext context;               // its own span: valid() once decided
     SpanId parent;
     SpanId origin;               // the span id that came in, as a key of parent rule 1

@@ -53,6 +53,7 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     if (index == 0) return 0;
     Exchange& exchange = exchange_at(index);
     begin_change(exchange);
+    ++exchange.life;
     exchange.next = 0;
     exchange.context = SpanContext{};
     exchange.parent = exchange.origin = SpanId{};
@@ -131,6 +132,19 @@ void write_record(Conn& conn, Exchange& exchange, remora_end end, int error_numb
     record.end_ns = exchange.response_end_ns != 0 ? exchange.response_end_ns : now;
 }
 
+// Nobody finds it any more, and it may begin a new life.
+void retire(uint32_t index) noexcept {
+    Exchange& exchange = exchange_at(index);
+    begin_change(exchange);
+    ++exchange.life;
+    exchange.decided = false;
+    exchange.context = SpanContext{};
+    free_tracestate(exchange.tracestate);
+    exchange.tracestate = 0;
+    end_change(exchange);
+    free_exchange(index);
+}
+
 }  // namespace
 
 Capture capture_of(const Direction& direction) noexcept {
@@ -204,7 +218,7 @@ void begin_request(Conn& conn, Direction& direction, Call& call) noexcept {
             call.replay = exchange.next;
             exchange.batch = 1;
             exchange.sequence = conn.sequence++;
-            exchange.request_captured = 0;
+            if (!exchange.decided) exchange.request_captured = 0;
             exchange.request_bytes = exchange.request_body_bytes = 0;
             exchange.progress.store(0, std::memory_order_relaxed);
             direction.current = call.begun_last = index;
@@ -319,13 +333,7 @@ void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_numbe
         write_record(conn, exchange, end, end == REMORA_END_ERROR ? error_number : 0, now);
         finish_slot(exchange.slot);
     }
-    begin_change(exchange);
-    exchange.decided = false;
-    exchange.context = SpanContext{};
-    free_tracestate(exchange.tracestate);
-    exchange.tracestate = 0;
-    end_change(exchange);
-    free_exchange(index);
+    retire(index);
 }
 
 void drop_exchange(Conn& conn, uint32_t index) noexcept {
@@ -333,13 +341,7 @@ void drop_exchange(Conn& conn, uint32_t index) noexcept {
     unqueue(conn, index);
     unlist_live_span(index);
     discard_slot(exchange.slot);
-    begin_change(exchange);
-    exchange.decided = false;
-    exchange.context = SpanContext{};
-    free_tracestate(exchange.tracestate);
-    exchange.tracestate = 0;
-    end_change(exchange);
-    free_exchange(index);
+    retire(index);
 }
 
 }  // namespace remora::shim

@@ -124,17 +124,30 @@ size_t take(Conn& conn, const Incoming& in, size_t size, size_t asked, size_t to
     return told;
 }
 
+// MSG_TRUNC: the kernel throws the bytes away, but they were part of the stream.
+ssize_t discard(Conn& conn, const Incoming& in, size_t total) noexcept {
+    const ssize_t result = in.original(in, total);
+    if (result > 0) {
+        const int saved = errno;
+        watch_received(conn, in.fd, nullptr, 0, static_cast<size_t>(result));
+        errno = saved;
+    }
+    return result;
+}
+
 }  // namespace
 
 ssize_t receive(Conn& conn, const Incoming& in) {
     const size_t total = total_of(in.parts, in.count);
     Direction& direction = conn.directions[received];
-    if (in.flags & (MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE)) {
+    if (in.flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) {
         // One byte is the usual test for a closed connection; more may be the head itself, which
         // then must not change between the peek and the read.
-        if ((in.flags & MSG_PEEK) && total > 1) conn.peeked = true;
+        const bool in_body = direction.in_message && !direction.in_head;
+        if ((in.flags & MSG_PEEK) && total > 1 && !in_body) conn.peeked = true;
         return in.original(in, total);
     }
+    if (in.flags & MSG_TRUNC) return discard(conn, in, total);
     if (!enter(conn, direction)) return in.original(in, total);
     const size_t asked = total - reserve_for(conn, in, total);
     const ssize_t result = in.original(in, asked);

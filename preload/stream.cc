@@ -259,10 +259,36 @@ void save(const Conn& conn, unsigned which, Checkpoint& out) noexcept {
     out.prefix_size = conn.prefix_size;
     out.held = conn.held;
     out.other_kind = conn.directions[1 - which].kind;
+    if (out.direction.current == 0) return;
+    const Exchange& exchange = exchange_at(out.direction.current);
+    out.life = exchange.life;
+    out.request_captured = exchange.request_captured;
+    out.request_bytes = exchange.request_bytes;
+    out.request_body_bytes = exchange.request_body_bytes;
 }
+
+namespace {
+
+// The exchange that was open before the call forgets what the first pass told it.
+void take_back(DirectionState& direction, const Checkpoint& saved) noexcept {
+    if (direction.current == 0) return;
+    Exchange& exchange = exchange_at(direction.current);
+    if (exchange.life != saved.life) {  // it has been answered and is gone
+        direction.current = 0;
+        return;
+    }
+    // Once decided, the text of its head is complete and stays.
+    if (!exchange.decided) exchange.request_captured = saved.request_captured;
+    exchange.request_bytes = saved.request_bytes;
+    exchange.request_body_bytes = saved.request_body_bytes;
+    exchange.progress.fetch_and(static_cast<uint8_t>(~progress_request_done));
+}
+
+}  // namespace
 
 void go_back(Conn& conn, unsigned which, const Checkpoint& saved, Call& call) noexcept {
     static_cast<DirectionState&>(conn.directions[which]) = saved.direction;
+    take_back(conn.directions[which], saved);
     conn.collector = saved.collector;
     conn.protocol = saved.protocol;
     conn.sequence = saved.sequence;

@@ -76,6 +76,11 @@ struct Checkpoint {
     uint8_t prefix_size;
     bool held;
     MessageKind other_kind;
+    // Of the exchange whose head or body goes on in this call.
+    uint32_t life;
+    uint16_t request_captured;
+    uint64_t request_bytes;
+    uint64_t request_body_bytes;
 };
 void save(const Conn& conn, unsigned direction, Checkpoint& out) noexcept;
 // Back to the checkpoint; exchanges begun since stay queued for a replay. Then feed() what was taken
