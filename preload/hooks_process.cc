@@ -29,7 +29,8 @@ REMORA_WRAPPER int daemon(int keep_directory, int keep_streams) noexcept {
 
 REMORA_WRAPPER pid_t setsid() noexcept {
     const pid_t session_id = real::setsid();
-    if (session_id >= 0) note_daemon();
+    // The child of a vfork (Python's subprocess) runs on its parent's memory.
+    if (session_id >= 0 && !in_vfork_child()) note_daemon();
     return session_id;
 }
 
