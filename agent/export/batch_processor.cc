@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -146,7 +147,7 @@ std::vector<Span> BatchProcessor::take_batch() {
         batch.push_back(std::move(queue_.front().span));
         queue_.pop_front();
     }
-    oldest_ = Clock::now();  // of what stays: close enough, and never too late by a whole delay
+    oldest_ = Clock::now();  // what stays waits for at most one more delay
     return batch;
 }
 
@@ -167,6 +168,8 @@ void BatchProcessor::drop_rest(std::unique_lock<std::mutex>& lock) {
     progress_.notify_all();
     lock.unlock();
     count_loss_(REMORA_LOSS_export_failed, count);
+    spdlog::warn("{} spans were not exported: the time to drain was over (REMORA_DRAIN_TIMEOUT)",
+                 count);
     lock.lock();
 }
 

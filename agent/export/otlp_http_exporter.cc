@@ -74,23 +74,23 @@ Status OtlpHttpExporter::export_spans(const std::vector<Span>& batch, TimePoint 
     const std::string body = protocol_ == OtlpProtocol::http_json ? encode_otlp_json(batch)
                                                                   : encode_otlp_protobuf(batch);
     backoff_.reset();
-    std::string why = "no time was left to send";
     for (int attempt = 1;; ++attempt) {
         wait_for_turn(deadline);
         const TimePoint now = Clock::now();
         if (now >= bounded(deadline)) break;
         const HttpReply reply = poster_->post(body, std::min(bounded(deadline), now + timeout_));
-        const Outcome outcome = judge(reply, batch.size(), why);
+        const Outcome outcome = judge(reply, batch.size());
         const bool was_unreachable = std::exchange(unreachable_, reply.unreachable);
         if (outcome == Outcome::delivered) return Done{};
         // Nobody waits at a prompt for a collector that isn't there.
         const bool hopeless = hurried() && reply.unreachable && (was_unreachable || attempt > 1);
         if (outcome == Outcome::failed || hopeless) break;
         not_before_ = Clock::now() + backoff_.next();
-        if (not_before_ < deadline && !hurried()) log_.trying_again(why, Clock::now());
+        if (std::max(not_before_, asked_until_) < deadline && !hurried())
+            log_.trying_again(why_, Clock::now());
     }
-    log_.failed(why, batch.size(), Clock::now());
-    return Error{why};
+    log_.failed(why_, batch.size(), Clock::now());
+    return Error{why_};
 }
 
 void OtlpHttpExporter::hurry(TimePoint deadline) noexcept {
@@ -102,10 +102,9 @@ void OtlpHttpExporter::hurry(TimePoint deadline) noexcept {
     poster_->limit(deadline);
 }
 
-OtlpHttpExporter::Outcome OtlpHttpExporter::judge(const HttpReply& reply, size_t spans,
-                                                  std::string& why) {
+OtlpHttpExporter::Outcome OtlpHttpExporter::judge(const HttpReply& reply, size_t spans) {
     if (reply.status == 0) {
-        why = reply.problem + advice(reply);
+        why_ = reply.problem + advice(reply);
         return reply.permanent ? Outcome::failed : Outcome::again;
     }
     if (reply.status >= 200 && reply.status < 300) {
@@ -113,8 +112,8 @@ OtlpHttpExporter::Outcome OtlpHttpExporter::judge(const HttpReply& reply, size_t
         return Outcome::delivered;
     }
     const std::string said = read_body(reply, false).message;
-    why = fmt::format("HTTP {}{}{}{}", reply.status, said.empty() ? "" : ": ",
-                      clip_columns(printable(said), quoted_columns), advice(reply));
+    why_ = fmt::format("HTTP {}{}{}{}", reply.status, said.empty() ? "" : ": ",
+                       clip_columns(printable(said), quoted_columns), advice(reply));
     if (!is_retryable(reply.status)) return Outcome::failed;
     if (reply.retry_after) asked_until_ = Clock::now() + *reply.retry_after;
     return Outcome::again;

@@ -39,7 +39,7 @@ private:
     OtlpHttpExporter(const OtlpConfig& config, CountLoss count_loss, uint64_t seed,
                      FailureLog::Write log, std::unique_ptr<HttpPoster> poster);
 
-    Outcome judge(const HttpReply& reply, size_t spans, std::string& why);
+    Outcome judge(const HttpReply& reply, size_t spans);
     void read_success(const HttpReply& reply, size_t spans);
     [[nodiscard]] OtlpResponse read_body(const HttpReply& reply, bool success) const;
     void wait_for_turn(TimePoint deadline);
@@ -55,6 +55,7 @@ private:
     TimePoint not_before_{};   // the next try, by the back-off
     TimePoint asked_until_{};  // and by the collector's Retry-After
     bool unreachable_ = false;
+    std::string why_ = "no time was left to send";  // the last attempt failed
 
     mutable std::mutex mutex_;
     std::condition_variable hurried_;
