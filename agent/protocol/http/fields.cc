@@ -39,14 +39,11 @@ void begin_folded_line(Call& call) {
 }
 
 // The insert point is reported once the blank line's first byte is there. Where the second one is
-// there too and isn't LF, this is no blank line.
+// there too and isn't LF, this is no blank line, and nothing may be put before it.
 bool at_blank_line(Call& call, Step& out) {
     State& state = call.state;
     const bool cr = *call.at == '\r';
-    if (cr && call.end - call.at > 1 && call.at[1] != '\n') {
-        out = call.invalid();
-        return true;
-    }
+    if (cr && call.end - call.at > 1 && call.at[1] != '\n') call.leave_alone();
     if (!state.has(mark_trailer | mark_inserted)) {
         settle_framing(call);
         state.set(mark_inserted);
