@@ -53,6 +53,12 @@ void set_server(std::string_view host, int port, Description& out) {
     if (port != 0) out.set("server.port", static_cast<int64_t>(port));
 }
 
+// The parser redacts the target; a Host field has no business with a user at all.
+std::string_view without_user(std::string_view authority) {
+    const size_t user = authority.rfind('@');
+    return user == std::string_view::npos ? authority : authority.substr(user + 1);
+}
+
 // A client's server is whom it asks for, not the proxy that it talks to.
 void describe_client(const Facts& facts, Description& out) {
     const Target& target = facts.target;
@@ -71,7 +77,7 @@ void describe_client(const Facts& facts, Description& out) {
     std::string url(scheme);
     url.append("://");
     if (!authority.empty()) {
-        url.append(authority);
+        url.append(in_target ? authority : without_user(authority));
     } else if (!peer.empty()) {
         const bool colons = peer.find(':') != std::string::npos;
         url.append(colons ? "[" + peer + "]" : peer);
