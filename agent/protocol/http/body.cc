@@ -25,6 +25,21 @@ bool take(Call& call) {
     return state.left == 0;
 }
 
+// What may follow the digits. The blanks are bad whitespace (RFC 9110, 5.6.3), which some servers
+// fill up a size with.
+bool end_chunk_size(State& state, uint8_t c) {
+    if (c == '\r') {
+        state.phase = Phase::chunk_size_lf;
+    } else if (c == ';') {
+        state.phase = Phase::chunk_extension;
+    } else if (c == ' ' || c == '\t') {
+        state.phase = Phase::chunk_blank;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 // One byte of a chunk's size line; false: malformed. Only CRLF ends it: that some accept a bare LF
 // here is a known way to make two receivers see different chunks.
 bool parse_chunk_size(Call& call) {
@@ -38,14 +53,7 @@ bool parse_chunk_size(Call& call) {
         return true;
     }
     if (state.step == 0) return false;
-    if (c == '\r') {
-        state.phase = Phase::chunk_size_lf;
-    } else if (c == ';' || c == ' ' || c == '\t') {
-        state.phase = Phase::chunk_extension;
-    } else {
-        return false;
-    }
-    return true;
+    return end_chunk_size(state, c);
 }
 
 bool parse_chunk_extension(Call& call) {
@@ -96,6 +104,7 @@ bool parse_body(Call& call, Step& out) noexcept {
                 call.at = call.end;
                 break;
             case Phase::chunk_size: good = parse_chunk_size(call); break;
+            case Phase::chunk_blank: good = end_chunk_size(call.state, *call.at++); break;
             case Phase::chunk_extension: good = parse_chunk_extension(call); break;
             case Phase::chunk_size_lf: good = parse_chunk_size_lf(call); break;
             case Phase::chunk_data:

@@ -48,6 +48,7 @@ bool parse_method(Call& call) {
     if (*call.at != ' ' || call.state.token_size == 0) return false;
     ++call.at;
     const ByteView method = call.state.token_view();
+    if (method == ByteView{"PRI"}) return false;  // kept for HTTP/2 (RFC 9113, 3.4)
     if (method == ByteView{"HEAD"}) call.state.set(mark_head);
     if (method == ByteView{"CONNECT"}) call.state.set(mark_connect);
     call.parse.capture.append(method);

@@ -26,6 +26,7 @@ enum class Phase : uint8_t {
     body,
     until_close,
     chunk_size,
+    chunk_blank,  // between the size and ';' or CR
     chunk_extension,
     chunk_size_lf,
     chunk_data,
