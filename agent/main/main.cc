@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The remora executable. The only place where exceptions are caught: ours never throw, libraries
+// may.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "agent/main/command_line.h"
+#include "agent/main/messages.h"
+#include "agent/main/print_config.h"
+#include "agent/main/replay_command.h"
+#include "agent/main/run_command.h"
+
+namespace {
+
+using namespace remora;
+
+int run(const std::vector<std::string>& arguments) {
+    auto parsed = parse_command_line(arguments, [](const char* name) { return std::getenv(name); });
+    if (!parsed) {
+        say("{}", parsed.error().text());
+        return exit_usage;
+    }
+    if (parsed->subcommand == Subcommand::help) {
+        std::fputs(parsed->help.c_str(), stdout);
+        return 0;
+    }
+    if (parsed->subcommand == Subcommand::version) {
+        std::puts("remora " REMORA_VERSION);
+        return 0;
+    }
+    const LoadedConfig loaded = parsed->config.build();
+    set_up_log(loaded.config, parsed->run.quiet, parsed->run.verbose);
+    if (!parsed->run.quiet)
+        for (const std::string& warning : loaded.warnings) say("{}", warning);
+    switch (parsed->subcommand) {
+        case Subcommand::config: return print_config(loaded);
+        case Subcommand::replay: return replay_command(parsed->replay_file, parsed->run, loaded);
+        default: return run_command(parsed->run, loaded);
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run({argv + (argc > 0 ? 1 : 0), argv + argc});
+    } catch (const std::exception& error) {
+        say("unexpected failure: {}", error.what());
+        return exit_failed;
+    }
+}

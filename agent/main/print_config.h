@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// `remora config`: every setting, its value and where that came from.
+#pragma once
+
+#include "agent/config/config_builder.h"
+
+namespace remora {
+
+int print_config(const LoadedConfig& loaded);  // the exit status: 0
+
+}  // namespace remora

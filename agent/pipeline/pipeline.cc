@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pipeline/pipeline.h"
+
+#include "agent/export/exporters.h"
+
+namespace remora {
+
+Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
+                                                   const std::string& record_file) {
+    std::unique_ptr<Pipeline> pipeline{new Pipeline};
+    const CountLoss count_loss = [losses = &pipeline->losses_](remora_loss reason,
+                                                               uint64_t number) {
+        losses->count(reason, number);
+    };
+
+    auto exporters = make_exporters(config, count_loss);
+    if (!exporters) return exporters.error();
+    pipeline->exporters_ = std::move(*exporters);
+    std::vector<SpanSink*> outputs;
+    for (const auto& exporter : pipeline->exporters_) outputs.push_back(exporter.get());
+    pipeline->outputs_ = std::make_unique<SpanFanOut>(outputs);
+
+    pipeline->tail_sampler_ = std::make_unique<TailSampler>(*pipeline->outputs_);
+    pipeline->spans_ = std::make_unique<SpanStage>(
+        ResourceDefaults{config.service_name, config.resource_attributes}, count_loss,
+        *pipeline->tail_sampler_);
+    pipeline->entrance_ = pipeline->spans_.get();
+
+    if (!record_file.empty()) {
+        auto recorder = Recorder::create(record_file, *pipeline->entrance_);
+        if (!recorder) return recorder.error();
+        pipeline->recorder_ = std::move(*recorder);
+        pipeline->entrance_ = pipeline->recorder_.get();
+    }
+    return pipeline;
+}
+
+Pipeline::~Pipeline() { stop(std::chrono::steady_clock::now()); }
+
+LaneSource& Pipeline::follow(std::unique_ptr<LaneSource> source, ControlPage& page) {
+    lanes_ = std::make_unique<LanePoller>(std::move(source), page, *entrance_);
+    lanes_->start();
+    return lanes_->source();
+}
+
+Result<ReplayCounts> Pipeline::replay(ReplaySource& source) { return source.run(*entrance_); }
+
+void Pipeline::stop(std::chrono::steady_clock::time_point deadline) {
+    if (lanes_) lanes_->stop();
+    if (recorder_) recorder_->flush();
+    if (tail_sampler_) tail_sampler_->stop(deadline);
+    for (const auto& exporter : exporters_) exporter->stop(deadline);
+}
+
+ExportCounts Pipeline::exported() const {
+    ExportCounts sum;
+    for (const auto& exporter : exporters_) {
+        const ExportCounts counts = exporter->counts();
+        sum.exported += counts.exported;
+        sum.failed += counts.failed;
+        sum.dropped += counts.dropped;
+    }
+    return sum;
+}
+
+}  // namespace remora
