@@ -16,7 +16,11 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
     auto exporters = make_exporters(config, count_loss);
     if (!exporters) return exporters.error();
     pipeline->exporters_ = std::move(*exporters);
+    auto view = make_terminal_view(config);
+    if (!view) return view.error();
+    pipeline->view_ = std::move(*view);
     std::vector<SpanSink*> outputs;
+    if (pipeline->view_) outputs.push_back(pipeline->view_.get());
     for (const auto& exporter : pipeline->exporters_) outputs.push_back(exporter.get());
     pipeline->outputs_ = std::make_unique<SpanFanOut>(outputs);
 
@@ -50,6 +54,7 @@ void Pipeline::stop(std::chrono::steady_clock::time_point deadline) {
     if (recorder_) recorder_->flush();
     if (tail_sampler_) tail_sampler_->stop(deadline);
     for (const auto& exporter : exporters_) exporter->stop(deadline);
+    if (view_) view_->stop(deadline);
 }
 
 ExportCounts Pipeline::exported() const {

@@ -22,6 +22,7 @@
 #include "agent/pipeline/loss_counters.h"
 #include "agent/sample/tail_sampler.h"
 #include "agent/span/span_stage.h"
+#include "agent/view/terminal_view.h"
 
 namespace remora {
 
@@ -50,6 +51,7 @@ private:
     LossCounters losses_;
     // From the last stage to the first: each is built on the next one and destroyed before it.
     std::vector<std::unique_ptr<BatchProcessor>> exporters_;
+    std::unique_ptr<TerminalView> view_;  // null: none is wanted
     std::unique_ptr<SpanFanOut> outputs_;
     std::unique_ptr<TailSampler> tail_sampler_;
     std::unique_ptr<SpanStage> spans_;
