@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/config_builder.h"
 
+#include "agent/base/printable.h"
 #include "agent/base/text.h"
-#include "agent/base/utf8.h"
 #include "agent/config/parse_value.h"
 #include "agent/config/settings.h"
 
@@ -16,7 +16,7 @@ Status check(const Setting& setting, std::string_view value) {
 }
 
 std::string quoted(const Setting& setting, std::string_view value) {
-    return setting.secret ? "its value" : "\"" + sanitize_utf8(clip_utf8(value, 200)) + "\"";
+    return setting.secret ? "its value" : "\"" + clip_columns(printable(value), 80) + "\"";
 }
 
 std::string default_note(const Setting& setting) {

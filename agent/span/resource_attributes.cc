@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "agent/base/printable.h"
 #include "agent/base/text.h"
 #include "agent/base/utf8.h"
 
@@ -23,7 +24,7 @@ void set(std::vector<Attribute>& attributes, std::string key, std::string value)
 }
 
 Error bad_entry(std::string_view entry, const char* why) {
-    return Error{"entry \"" + sanitize_utf8(entry) + "\" " + why};
+    return Error{"entry \"" + clip_columns(printable(entry), 80) + "\" " + why};
 }
 
 }  // namespace

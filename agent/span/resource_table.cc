@@ -44,10 +44,13 @@ std::string_view environment_text(const char (&field)[N], const std::string& our
 
 // command: argv[0], NUL, and for interpreters the script.
 std::string_view script_of(const remora_process& process) {
-    const size_t used = field_text(process.command).size() + 1;
-    if (used >= sizeof(process.command)) return {};
+    const std::string_view command = field_text(process.command);
+    const size_t used = command.size() + 1;
+    if (command.empty() || used >= sizeof(process.command)) return {};
     const std::string_view rest(process.command + used, sizeof(process.command) - used);
-    return rest.substr(0, rest.find('\0'));
+    const std::string_view script = rest.substr(0, rest.find('\0'));
+    // An option is no script; and options may hold secrets.
+    return script.substr(0, 1) == "-" ? std::string_view() : script;
 }
 
 std::string_view program_name(const remora_process& process) {

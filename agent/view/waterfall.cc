@@ -110,7 +110,8 @@ private:
             columns_.outcome = std::max(columns_.outcome, display_width(row.outcome));
             columns_.duration = std::max(columns_.duration, display_width(row.duration));
         }
-        const size_t fixed = columns_.outcome + columns_.duration + 6;  // and three gaps of two
+        if (columns_.outcome > 0) columns_.outcome += 2;
+        const size_t fixed = columns_.outcome + columns_.duration + 4;  // with gaps of two
         const size_t room = style_.width > fixed + least_bar ? style_.width - fixed : least_bar * 2;
         columns_.label = std::min(columns_.label, room - std::max(least_bar, room * 2 / 5));
         columns_.bar = room - columns_.label;
@@ -120,7 +121,7 @@ private:
         std::string out = label(row) + "  ";
         const Paint paint = row.span->error ? Paint::failure : Paint::plain;
         out += painted(row.outcome, paint, style_) +
-               spaces(columns_.outcome - display_width(row.outcome)) + "  ";
+               spaces(columns_.outcome - display_width(row.outcome));
         out += spaces(columns_.duration - display_width(row.duration)) + row.duration + "  ";
         return out + bar(*row.span);
     }
