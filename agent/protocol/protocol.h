@@ -28,7 +28,7 @@ enum class Verdict : uint8_t {
     field,     // a piece of a propagation field: Parse::field
     insert,    // further fields of the head would stand here, before the next byte
     head,      // the head is complete: Message is final but for the sizes
-    complete,  // the message is complete
+    complete,  // the message is complete; consumes its last byte
     invalid,   // not this protocol, or a breach of it: this direction can't be followed any more
     ignored,   // legal, but nothing to follow from here on (a tunnel, a subscription)
 };

@@ -92,6 +92,9 @@ private:
                 if (!input.empty()) fail("partial, with input left");
                 return;
             }
+            // A caller may stop when the input is used up, and must not miss this.
+            if (step.verdict == Verdict::complete && step.consumed == 0)
+                fail("complete without its last byte");
             note(step.verdict);
         }
     }
@@ -200,7 +203,9 @@ private:
     }
 
     void note_complete() {
-        if (stage_ != Stage::body) fail("complete out of place");
+        // A message that nothing follows from may have nothing that could be called a head.
+        if (stage_ != Stage::body && !(stage_ == Stage::begun && message_.one_way))
+            fail("complete out of place");
         stage_ = Stage::idle;
         say("complete " + number(position_) + " body=" + number(message_.body_bytes));
         flush_capture();

@@ -92,7 +92,10 @@ bool complete(Call& call, Step& out) {
 }  // namespace
 
 bool parse_body(Call& call, Step& out) noexcept {
-    if (call.state.phase == Phase::due) return complete(call, out);
+    if (call.state.phase == Phase::due && !call.empty()) {
+        ++call.at;
+        return complete(call, out);
+    }
     while (!call.empty()) {
         bool good = true;
         switch (call.state.phase) {

@@ -18,11 +18,10 @@ bool frames(FieldName field) {
 }
 
 // The rest of the line can't be a field: receivers refuse it, skip it or stop reading there.
-bool pass_over_line(Call& call) {
+void pass_over_line(Call& call) {
     call.doubt();
     call.state.field = FieldName::other;
     call.state.phase = Phase::value;
-    return false;
 }
 
 // A line that begins with a blank continues the one before (obs-fold, RFC 9112, 5.2). Of a field
@@ -50,8 +49,8 @@ bool at_blank_line(Call& call, Step& out) {
         out = call.step(Verdict::insert);
         return true;
     }
-    ++call.at;
     if (cr) {
+        ++call.at;
         state.phase = Phase::blank_lf;
         return false;
     }
@@ -78,13 +77,12 @@ bool parse_blank_lf(Call& call, Step& out) {
         out = call.invalid();
         return true;
     }
-    ++call.at;
     out = end_head(call);
     return true;
 }
 
 // A name that lies in one input is never copied.
-bool parse_name(Call& call) {
+void parse_name(Call& call) {
     State& state = call.state;
     const uint8_t* stop = find_token_end(call.at, call.end);
     ByteView name{call.at, static_cast<size_t>(stop - call.at)};
@@ -92,7 +90,7 @@ bool parse_name(Call& call) {
     const bool split = stop == call.end || state.token_size > 0;
     if (split) {
         state.keep(name);
-        if (stop == call.end) return false;
+        if (stop == call.end) return;
         name = state.token_view();
     }
     if (name.empty()) return pass_over_line(call);
@@ -101,24 +99,21 @@ bool parse_name(Call& call) {
     const FieldName field = split && state.overflowed() ? FieldName::other : classify(kind, name);
     if (*stop == ':') {
         ++call.at;
-        begin_value(call, field);
-        return false;
+        return begin_value(call, field);
     }
     if (!is_blank(*stop)) return pass_over_line(call);
     // RFC 9112, 5.1: servers refuse a blank here, proxies take it out, others skip the line.
     call.leave_alone();
     if (frames(field) || field == FieldName::upgrade) call.doubt();
     state.phase = Phase::name_blank;
-    return false;
 }
 
-bool parse_name_blank(Call& call) {
+void parse_name_blank(Call& call) {
     while (!call.empty() && is_blank(*call.at)) ++call.at;
-    if (call.empty()) return false;
+    if (call.empty()) return;
     if (*call.at != ':') return pass_over_line(call);
     ++call.at;
     begin_value(call, FieldName::other);
-    return false;
 }
 
 // Hands a piece of a value on: to the caller where it propagates context, else to value.cc.
@@ -179,21 +174,29 @@ bool parse_value_lf(Call& call, Step& out) {
     return deliver(call, {call.at, 0}, true, out);
 }
 
+// Phases that a line is in only where it is cut or unusual. false: `out` has nothing.
+bool parse_rest_of_line(Call& call, Step& out) {
+    switch (call.state.phase) {
+        case Phase::name_blank: parse_name_blank(call); return false;
+        case Phase::value_lf: return parse_value_lf(call, out);
+        case Phase::blank_lf: return parse_blank_lf(call, out);
+        default: return false;
+    }
+}
+
 }  // namespace
 
 bool parse_fields(Call& call, Step& out) noexcept {
-    while (!call.empty()) {
-        bool said = false;
-        switch (call.state.phase) {
-            case Phase::line_start: said = parse_line_start(call, out); break;
-            case Phase::name: said = parse_name(call); break;
-            case Phase::name_blank: said = parse_name_blank(call); break;
-            case Phase::value: said = parse_value(call, out); break;
-            case Phase::value_lf: said = parse_value_lf(call, out); break;
-            case Phase::blank_lf: said = parse_blank_lf(call, out); break;
-            default: return false;
+    const Phase& phase = call.state.phase;
+    while (!call.empty() && phase >= Phase::line_start && phase <= Phase::blank_lf) {
+        // What an ordinary line goes through, one after the other: a jump table is mispredicted.
+        if (phase == Phase::line_start && parse_line_start(call, out)) return true;
+        if (phase == Phase::name && !call.empty()) parse_name(call);
+        if (phase == Phase::value && !call.empty()) {
+            if (parse_value(call, out)) return true;
+        } else if (!call.empty() && parse_rest_of_line(call, out)) {
+            return true;
         }
-        if (said) return true;
     }
     return false;
 }

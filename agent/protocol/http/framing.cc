@@ -71,6 +71,7 @@ void settle_framing(Call& call) noexcept {
 Step end_head(Call& call) noexcept {
     State& state = call.state;
     if (state.has(mark_trailer)) {
+        ++call.at;
         if (state.has(mark_doubt)) return call.invalid();
         state = State{};
         return call.step(Verdict::complete);
@@ -84,6 +85,11 @@ Step end_head(Call& call) noexcept {
     state.step = 0;
     // The head is known and reported; where the next message begins is not.
     if (state.has(mark_doubt) && state.phase != Phase::tunnel) state.phase = Phase::doomed;
+    if (state.phase == Phase::due) {
+        ++call.parse.message.head_bytes;  // the LF that is left for `complete` to consume
+    } else {
+        ++call.at;
+    }
     return call.step(Verdict::head);
 }
 

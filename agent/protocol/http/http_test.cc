@@ -137,10 +137,13 @@ TEST(InsertPoint, StandsBeforeTheBlankLine) {
     EXPECT_EQ(hand.message.fields, 1);
     step = hand.parse("\r\n");
     EXPECT_EQ(step.verdict, Verdict::head);
-    EXPECT_EQ(step.consumed, 2u);
+    EXPECT_EQ(step.consumed, 1u);
     EXPECT_EQ(hand.message.head_bytes, 24u);
-    step = hand.parse("");
+    EXPECT_EQ(hand.parse("").verdict, Verdict::partial);
+    step = hand.parse("\nGET");
     EXPECT_EQ(step.verdict, Verdict::complete);
+    EXPECT_EQ(step.consumed, 1u);
+    EXPECT_EQ(hand.message.head_bytes, 24u);
 }
 
 TEST(InsertPoint, TheFirstByteOfTheBlankLineIsEnough) {
@@ -314,7 +317,8 @@ TEST(Finish, SaysWhatTheEndMeans) {
     // A caller that has not called again behind a head without a body.
     Hand hand;
     std::string head = "GET / HTTP/1.1\r\n\r\n";
-    while (!head.empty()) head.erase(0, hand.parse(head).consumed);
+    for (Step step{}; step.verdict != Verdict::head; head.erase(0, step.consumed))
+        step = hand.parse(head);
     EXPECT_EQ(protocol.finish(hand.state, hand.message), Verdict::complete);
     EXPECT_EQ(protocol.finish(hand.state, hand.message), Verdict::partial);
 }

@@ -38,26 +38,26 @@ bool end_line(Call& call) {
     return true;
 }
 
-bool parse_method(Call& call) {
-    const uint8_t* stop = find_token_end(call.at, call.end);
-    const ByteView piece{call.at, static_cast<size_t>(stop - call.at)};
-    call.state.keep(piece);
+bool parse_version(Call& call) {
+    State& state = call.state;
+    while (!call.empty() && state.token_size == 0 && *call.at == ' ') {
+        call.leave_alone();
+        ++call.at;
+    }
+    const uint8_t* stop = find_at_most(call.at, call.end, ' ');
+    state.keep({call.at, static_cast<size_t>(stop - call.at)});
     call.at = stop;
-    if (call.state.token_size > method_max) return false;
+    if (state.token_size > version_size) return false;
     if (call.empty()) return true;
-    if (*call.at != ' ' || call.state.token_size == 0) return false;
-    ++call.at;
-    const ByteView method = call.state.token_view();
-    if (method == ByteView{"PRI"}) return false;  // kept for HTTP/2 (RFC 9113, 3.4)
-    if (method == ByteView{"HEAD"}) call.state.set(mark_head);
-    if (method == ByteView{"CONNECT"}) call.state.set(mark_connect);
-    call.parse.capture.append(method);
+    if (state.token_size != version_size || !read_version(call, state.token_view())) return false;
+    if (!end_line(call)) return false;
     call.parse.capture.append(' ');
-    call.state.token_size = 0;
-    call.state.phase = Phase::target;
+    call.parse.capture.append(state.token_view());
+    call.parse.capture.append('\n');
     return true;
 }
 
+// Each goes on with the next part where that is there, too.
 bool parse_target(Call& call) {
     const uint8_t* stop = find_at_most(call.at, call.end, ' ');
     const ByteView piece{call.at, static_cast<size_t>(stop - call.at)};
@@ -76,26 +76,27 @@ bool parse_target(Call& call) {
     capture_target_end(call);
     call.state.token_size = 0;
     call.state.phase = Phase::version;
-    return true;
+    return call.empty() || parse_version(call);
 }
 
-bool parse_version(Call& call) {
-    State& state = call.state;
-    while (!call.empty() && state.token_size == 0 && *call.at == ' ') {
-        call.leave_alone();
-        ++call.at;
-    }
-    const uint8_t* stop = find_at_most(call.at, call.end, ' ');
-    state.keep({call.at, static_cast<size_t>(stop - call.at)});
+bool parse_method(Call& call) {
+    const uint8_t* stop = find_token_end(call.at, call.end);
+    const ByteView piece{call.at, static_cast<size_t>(stop - call.at)};
+    call.state.keep(piece);
     call.at = stop;
-    if (state.token_size > version_size) return false;
+    if (call.state.token_size > method_max) return false;
     if (call.empty()) return true;
-    if (state.token_size != version_size || !read_version(call, state.token_view())) return false;
-    if (!end_line(call)) return false;
+    if (*call.at != ' ' || call.state.token_size == 0) return false;
+    ++call.at;
+    const ByteView method = call.state.token_view();
+    if (method == ByteView{"PRI"}) return false;  // kept for HTTP/2 (RFC 9113, 3.4)
+    if (method == ByteView{"HEAD"}) call.state.set(mark_head);
+    if (method == ByteView{"CONNECT"}) call.state.set(mark_connect);
+    call.parse.capture.append(method);
     call.parse.capture.append(' ');
-    call.parse.capture.append(state.token_view());
-    call.parse.capture.append('\n');
-    return true;
+    call.state.token_size = 0;
+    call.state.phase = Phase::target;
+    return call.empty() || parse_target(call);
 }
 
 bool parse_status(Call& call) {

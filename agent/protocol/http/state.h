@@ -162,8 +162,9 @@ void begin_value(Call& call, FieldName field) noexcept;
 void add_to_value(Call& call, ByteView piece) noexcept;
 void end_value(Call& call) noexcept;
 
-// framing.cc: what follows the head (RFC 9112, section 6). settle() comes before the insert point,
-// end_head() after the blank line.
+// framing.cc: what follows the head (RFC 9112, section 6). settle_framing() comes before the insert
+// point, end_head() at the LF of the blank line. Of a message without a body it leaves the LF where
+// it is: a caller who stops when the input is used up still hears `complete`.
 void settle_framing(Call& call) noexcept;
 Step end_head(Call& call) noexcept;
 
