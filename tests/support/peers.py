@@ -130,7 +130,10 @@ class RecordingServer:
                     if answer is None:
                         return
                     connection.sendall(answer)
-                    if b"connection: close" in answer.lower().split(b"\r\n\r\n")[0]:
+                    closes = (b"connection: close" in answer.lower().split(b"\r\n\r\n")[0]
+                              or b"close" in [v.lower() for v in request.values("connection")]
+                              or request.line.endswith("HTTP/1.0"))
+                    if closes:
                         return
             except OSError:
                 pass
@@ -183,8 +186,9 @@ class RecordingProxy:
         self._listener.close()
 
 
-def converse(port, stream, close_write=True):
-    """Sends bytes to a server, returns all that comes back until it closes."""
+def converse(port, stream, close_write=False):
+    """Sends bytes to a server, returns all that comes back until it closes. Proxies take an early
+    close_write for an abort: let the last request ask for the close instead."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
         s.sendall(stream)
         if close_write:

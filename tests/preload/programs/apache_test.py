@@ -9,8 +9,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 import remora_test  # noqa: E402
 from parents import Downstream, judge, load  # noqa: E402
-from remora_test import converse, free_port, mask_traceparent, need, response, seeded_random  # noqa: E402
-from remora_test import strip_traceparent  # noqa: E402
+from remora_test import converse, free_port, need, response, seeded_random  # noqa: E402
 
 MODULES = pathlib.Path("/usr/lib/apache2/modules")
 CONFIG = """
@@ -49,7 +48,7 @@ class ApacheTest(remora_test.TestCase):
                                                         upstream=upstream, modules=MODULES))
         if os.getuid() == 0:
             with config.open("a") as file:
-                file.write("LoadModule unixd_module {0}/mod_unixd.so\nUser www-data\n".format(MODULES))
+                file.write("User www-data\n")
         process = self.start("apache2", "-d", self.directory, "-f", config, "-DFOREGROUND",
                              traced=traced)
         return port, process.wait_for_port(port)
@@ -62,12 +61,11 @@ class ApacheTest(remora_test.TestCase):
         answers, heard, port = [], [], free_port()
         for traced in (False, True):
             _, process = self.apache(upstream.port, traced, port=port)
-            answers.append(re.sub(rb"Date: [^\r]*\r\n", b"", converse(port, stream, False)))
+            answers.append(re.sub(rb"Date: [^\r]*\r\n", b"", converse(port, stream)))
             process.stop(signal.SIGTERM)
             heard.append(upstream.take())
-        self.assertEqual(answers[1], answers[0])
-        self.assertEqual([mask_traceparent(strip_traceparent(bytes(s))) for s in heard[1][1]],
-                         [bytes(s) for s in heard[0][1]])
+        self.assert_same_bytes(answers[1], answers[0])
+        self.assert_only_retraced(heard[1][1], heard[0][1])
         spans = process.spans
         self.check_spans(spans)
         self.assertEqual(sorted((s["url.path"], s["http.response.status_code"])
@@ -90,7 +88,7 @@ class ApacheTest(remora_test.TestCase):
                 process.stop()
                 self.check_spans(process.spans)
                 verdicts, wrong = judge(downstream.requests, sent, process.spans)
-                self.assertEqual((verdicts["right"], wrong), (500, []), verdicts)
+                self.assertEqual((verdicts["right"], wrong[:2]), (500, []), verdicts)
 
 
 if __name__ == "__main__":

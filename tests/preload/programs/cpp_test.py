@@ -31,14 +31,14 @@ class CppTest(remora_test.TestCase):
                 results = []
                 for traced in (False, True):
                     port, process = self.service(calls, downstream.port, traced)
-                    results.append(converse(port, stream))
+                    results.append(converse(port, stream, close_write=True))
                     if traced:
                         process.wait_for_spans(20, kind="server")
                     process.stop()
                     requests, streams = downstream.take()
                     if not traced:
                         bare_streams = streams
-                self.assertEqual(results[1], results[0])
+                self.assert_same_bytes(results[1], results[0])
                 self.assert_only_added([s for s in streams if s], [s for s in bare_streams if s])
                 self.check_spans(process.spans)
                 for request in requests:
@@ -60,7 +60,7 @@ class CppTest(remora_test.TestCase):
                 process.stop()
                 self.check_spans(process.spans)
                 verdicts, wrong = judge(downstream.requests, sent, process.spans)
-                self.assertEqual((verdicts["right"], wrong), (500, []), verdicts)
+                self.assertEqual((verdicts["right"], wrong[:2]), (500, []), verdicts)
 
 
 if __name__ == "__main__":

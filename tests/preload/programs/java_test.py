@@ -64,7 +64,7 @@ class JavaTest(remora_test.TestCase):
                 process.wait_for_spans(2, kind="server")
             process.stop()
             heard.append([strip_traceparent(bytes(s)) for s in downstream.take()[1]])
-        self.assertEqual(heard[1], heard[0])
+        self.assert_same_bytes(heard[1], heard[0])
         echo = process.spans.one(kind="server", url_path="/echo")
         self.assert_attributes(echo, http_request_body_size=200_000, http_response_status_code=200,
                                http_response_body_size=200_000)
