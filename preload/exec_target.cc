@@ -4,7 +4,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -13,6 +12,7 @@
 #include "preload/child_environment.h"
 #include "preload/process_state.h"
 #include "preload/raw_syscall.h"
+#include "preload/small_text.h"
 
 namespace remora::shim {
 namespace {
@@ -73,6 +73,19 @@ const char* script_interpreter(FileHead& head) noexcept {
     return *path == '\0' ? nullptr : path;
 }
 
+// An empty path is the directory's own descriptor, opened anew: it may be one of O_PATH.
+int open_target(int directory, const char* path) noexcept {
+    SmallText<40> itself;
+    if (*path == '\0') {
+        if (directory < 0) return -EBADF;
+        itself.add("/proc/self/fd/").add_number(static_cast<uint64_t>(directory));
+        path = itself.text();
+        directory = AT_FDCWD;
+    }
+    return static_cast<int>(
+        raw_syscall(SYS_openat, directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+}
+
 enum class Verdict { yes, no, see_interpreter };
 
 Verdict look_at(int fd, FileHead& head) noexcept {
@@ -100,6 +113,14 @@ bool join(const char* directory, size_t size, const char* file, char* out) noexc
     return true;
 }
 
+// getenv() may be the program's own function (bash has one).
+const char* search_path() noexcept {
+    if (environ != nullptr)
+        for (char** entry = environ; *entry != nullptr; ++entry)
+            if (const char* value = value_of(*entry, "PATH")) return value;
+    return nullptr;
+}
+
 }  // namespace
 
 bool target_loads_us(int directory, const char* path) noexcept {
@@ -109,14 +130,10 @@ bool target_loads_us(int directory, const char* path) noexcept {
     if (path == nullptr) return true;
     FileHead head;
     for (unsigned level = 0; level <= script_levels; ++level) {
-        const bool itself = *path == '\0';
-        const int fd =
-            itself ? directory
-                   : static_cast<int>(raw_syscall(SYS_openat, directory, path,
-                                                  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+        const int fd = open_target(directory, path);
         if (fd < 0) return true;
         const Verdict verdict = look_at(fd, head);
-        if (!itself) raw_syscall(SYS_close, fd);
+        raw_syscall(SYS_close, fd);
         if (verdict != Verdict::see_interpreter) return verdict == Verdict::yes;
         path = script_interpreter(head);
         if (path == nullptr) return true;
@@ -128,7 +145,7 @@ bool target_loads_us(int directory, const char* path) noexcept {
 bool named_target_loads_us(const char* file) noexcept {
     if (file == nullptr || *file == '\0' || strchr(file, '/') != nullptr || seccomp_filtered())
         return target_loads_us(AT_FDCWD, file == nullptr || *file == '\0' ? nullptr : file);
-    const char* path = getenv("PATH");
+    const char* path = search_path();
     if (path == nullptr) path = "/bin:/usr/bin";  // confstr(_CS_PATH), as execvp has it
     char candidate[longest_path];
     for (;;) {

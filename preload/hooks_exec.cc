@@ -121,6 +121,8 @@ REMORA_WRAPPER int execveat(int directory, const char* path, char* const* argume
 }
 
 REMORA_WRAPPER int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
+    // Unlike the others glibc's refuses this.
+    if (environment == nullptr) return real::fexecve(fd, arguments, environment);
     return failed(
         with_child_environment(environment, target_loads_us(fd, ""), [&](char* const* entries) {
             real::fexecve(fd, arguments, entries);
