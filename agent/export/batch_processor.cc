@@ -87,7 +87,7 @@ bool BatchProcessor::force_flush(TimePoint deadline) {
     return progress_.wait_until(lock, deadline, [&] { return finished_ >= target; });
 }
 
-void BatchProcessor::stop(TimePoint deadline) {
+void BatchProcessor::begin_stop(TimePoint deadline) {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
@@ -95,6 +95,10 @@ void BatchProcessor::stop(TimePoint deadline) {
     }
     exporter_->hurry(deadline);
     wake_.notify_one();
+}
+
+void BatchProcessor::stop(TimePoint deadline) {
+    begin_stop(deadline);
     if (worker_.joinable()) worker_.join();
 }
 

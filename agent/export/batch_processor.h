@@ -46,7 +46,8 @@ public:
     bool force_flush(TimePoint deadline);
 
     // Takes no more spans, exports what is queued, drops (counted) what is left at the deadline.
-    // Idempotent.
+    // begin_stop() does not wait for it: several processors drain side by side. Idempotent.
+    void begin_stop(TimePoint deadline);
     void stop(TimePoint deadline);
 
     [[nodiscard]] ExportCounts counts() const;

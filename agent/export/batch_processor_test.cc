@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "agent/export/exporters.h"
 #include "tests/support/sample_spans.h"
 
 namespace remora {
@@ -189,6 +190,25 @@ TEST_F(BatchProcessorTest, StopDropsAndCountsWhatHasNoTime) {
     processor_->stop(Clock::now());
     EXPECT_EQ(processor_->counts().failed, 5u);
     EXPECT_EQ(losses_[REMORA_LOSS_export_failed], 5u);
+}
+
+TEST_F(BatchProcessorTest, OneThatHangsTakesNoTimeFromTheOthers) {
+    Record hanging;
+    hanging.gate_open = false;
+    const CountLoss ignore = [](remora_loss, uint64_t) {};
+    std::vector<std::unique_ptr<BatchProcessor>> both;
+    for (Record* record : {&hanging, &record_})
+        both.push_back(std::make_unique<BatchProcessor>(
+            std::make_unique<FakeExporter>(*record), BatchConfig{.schedule_delay = never}, ignore));
+    for (const auto& processor : both)
+        processor->on_span(test::make_span(1, 1, 0, SpanKind::server, "s", 0, 1, nullptr));
+    std::jthread opener([&] {
+        record_.wait_for_entry(1);  // the second one has its turn while the first one hangs
+        hanging.open_gate();
+    });
+    stop_exporters(both, Clock::now() + 60s);
+    EXPECT_EQ(record_.spans, 1u);
+    EXPECT_EQ(hanging.spans, 1u);
 }
 
 TEST_F(BatchProcessorTest, AFailedBatchIsCounted) {

@@ -42,4 +42,10 @@ Result<std::vector<std::unique_ptr<BatchProcessor>>> make_exporters(const Config
     return processors;
 }
 
+void stop_exporters(const std::vector<std::unique_ptr<BatchProcessor>>& processors,
+                    BatchProcessor::TimePoint deadline) {
+    for (const auto& processor : processors) processor->begin_stop(deadline);
+    for (const auto& processor : processors) processor->stop(deadline);
+}
+
 }  // namespace remora

@@ -16,4 +16,8 @@ namespace remora {
 Result<std::vector<std::unique_ptr<BatchProcessor>>> make_exporters(const Config& config,
                                                                     const CountLoss& count_loss);
 
+// All at the same time: one that hangs until the deadline takes no time from the others.
+void stop_exporters(const std::vector<std::unique_ptr<BatchProcessor>>& processors,
+                    BatchProcessor::TimePoint deadline);
+
 }  // namespace remora

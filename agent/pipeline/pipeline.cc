@@ -2,6 +2,7 @@
 #include "agent/pipeline/pipeline.h"
 
 #include "agent/export/exporters.h"
+#include "agent/protocol/http/known_methods.h"
 
 namespace remora {
 
@@ -13,6 +14,7 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
         losses->count(reason, number);
     };
 
+    protocol::http::set_known_methods(config.http_known_methods);
     auto exporters = make_exporters(config, count_loss);
     if (!exporters) return exporters.error();
     pipeline->exporters_ = std::move(*exporters);
@@ -53,7 +55,7 @@ void Pipeline::stop(std::chrono::steady_clock::time_point deadline) {
     if (lanes_) lanes_->stop();
     if (recorder_) recorder_->flush();
     if (tail_sampler_) tail_sampler_->stop(deadline);
-    for (const auto& exporter : exporters_) exporter->stop(deadline);
+    stop_exporters(exporters_, deadline);
     if (view_) view_->stop(deadline);
 }
 
