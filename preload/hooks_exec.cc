@@ -31,7 +31,8 @@ int with_child_environment(char* const* caller, bool loads_us, Start start) noex
     const size_t bytes = (count + ChildEnvironment::entries_added + 1) * sizeof(char*);
     const bool on_stack = count <= entries_on_stack;
     // A mapping made by a vfork child would stay with its parent.
-    if (!on_stack && (count > entries_at_all || in_vfork_child())) return start(caller);
+    if (!on_stack && (count > entries_at_all || seccomp_filtered() || in_vfork_child()))
+        return start(caller);
     void* room = nullptr;
     if (on_stack) {
         room = __builtin_alloca(bytes);

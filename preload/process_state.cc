@@ -154,7 +154,12 @@ void child_init() noexcept {
         return;
     remora_process& record = process.record;
     record.parent_pid = record.pid;
-    record.pid = static_cast<uint32_t>(raw_syscall(SYS_getpid));
+    // Under a filter that may kill for the question nobody can say whose lane it would be: do
+    // without.
+    if (seccomp_filtered())
+        session_storage.lane_count = 0;
+    else
+        record.pid = static_cast<uint32_t>(raw_syscall(SYS_getpid));
     record.start_ns = monotonic_now();
     const uint32_t kept = states.load(std::memory_order_relaxed) & REMORA_PROCESS_SERVER;
     states.store(kept | REMORA_PROCESS_FORKED, std::memory_order_relaxed);
@@ -169,7 +174,8 @@ void child_init() noexcept {
 uint32_t process_epoch() noexcept { return epoch.load(std::memory_order_relaxed); }
 
 bool in_vfork_child() noexcept {
-    if (!session().active) return false;
+    // A filter may kill for the question. Then state is forgotten that could have been kept.
+    if (!session().active || seccomp_filtered()) return false;
     notice_fork();
     return !own_process();
 }
@@ -268,8 +274,9 @@ void init_process(int argument_count, char** arguments, const Environment& envir
 
 void record_exit(int code) noexcept {
     // A forked child that used nothing of ours has no lane; a vfork child's exit is not its
-    // parent's.
-    if (!session().active || forked() || !own_process()) return;
+    // parent's. Under a filter we can't ask who we are, and the agent sees the end of the process
+    // anyway.
+    if (!session().active || forked() || seccomp_filtered() || !own_process()) return;
     if (losses_undelivered()) (void)claim_first_lane();
     publish_exit(code & 0xff, monotonic_now());
 }

@@ -74,27 +74,31 @@ bool address_space_allows(uint64_t size) noexcept {
     return limit.rlim_cur == RLIM64_INFINITY || size <= limit.rlim_cur / 16;
 }
 
-const remora_control* map_control(int fd, const SessionAddress& address,
-                                  uint64_t lanes_bytes) noexcept {
+const remora_control* map_control(int fd, const SessionAddress& address) noexcept {
     if (sealed_size(fd) < REMORA_CONTROL_BYTES) return nullptr;
-    auto* control =
+    const auto* control =
         static_cast<const remora_control*>(map_shared(fd, REMORA_CONTROL_BYTES, PROT_READ));
     if (control == nullptr) return nullptr;
     if (control->magic == REMORA_CONTROL_MAGIC && control->abi_version == REMORA_ABI_VERSION &&
-        memcmp(control->session, address.id, sizeof(address.id)) == 0 &&
-        uint64_t{control->lanes} * REMORA_LANE_BYTES <= lanes_bytes)
+        memcmp(control->session, address.id, sizeof(address.id)) == 0)
         return control;
     raw_syscall(SYS_munmap, control, REMORA_CONTROL_BYTES);
     return nullptr;
 }
 
-bool map_session(const SessionAddress& address, int lanes_fd, int control_fd) noexcept {
-    const uint64_t size = sealed_size(lanes_fd);
+// How many lanes the file has; 0: it is none that we can use.
+uint64_t usable_lanes(int fd, const remora_control& control) noexcept {
+    const uint64_t size = sealed_size(fd);
     const uint64_t count = size / REMORA_LANE_BYTES;
-    if (count == 0 || count > REMORA_LANES_MAX || !address_space_allows(size)) return false;
-    const remora_control* control = map_control(control_fd, address, size);
-    if (control == nullptr) return false;
-    void* lanes = map_shared(lanes_fd, count * REMORA_LANE_BYTES, PROT_READ | PROT_WRITE);
+    if (count > REMORA_LANES_MAX || control.lanes > count) return 0;
+    return address_space_allows(size) ? count : 0;
+}
+
+// Takes both into session_storage, or neither.
+bool map_lanes(int fd, const remora_control* control, const SessionAddress& address) noexcept {
+    const uint64_t count = usable_lanes(fd, *control);
+    void* lanes =
+        count == 0 ? nullptr : map_shared(fd, count * REMORA_LANE_BYTES, PROT_READ | PROT_WRITE);
     if (lanes == nullptr) {
         raw_syscall(SYS_munmap, control, REMORA_CONTROL_BYTES);
         return false;
@@ -106,6 +110,34 @@ bool map_session(const SessionAddress& address, int lanes_fd, int control_fd) no
     session_storage.id[1] = address.id[1];
     session_storage.active = true;
     return true;
+}
+
+// One descriptor at a time: the program's limit may leave room for no more.
+bool attach_by_proc(const SessionAddress& address, bool& unreachable) noexcept {
+    int fd = open_memfd(address, address.control_fd, REMORA_CONTROL_MEMFD, O_RDONLY);
+    unreachable = fd < 0 && fd != -EMFILE && fd != -ENFILE;
+    if (fd < 0) return false;
+    const remora_control* control = map_control(fd, address);
+    raw_syscall(SYS_close, fd);
+    if (control == nullptr) return false;
+    fd = open_memfd(address, address.lanes_fd, REMORA_LANES_MEMFD, O_RDWR);
+    if (fd < 0) {
+        raw_syscall(SYS_munmap, control, REMORA_CONTROL_BYTES);
+        return false;
+    }
+    const bool mapped = map_lanes(fd, control, address);
+    raw_syscall(SYS_close, fd);
+    return mapped;
+}
+
+bool attach_by_socket(const SessionAddress& address) noexcept {
+    int lanes_fd, control_fd;
+    if (!receive_session(address, lanes_fd, control_fd)) return false;
+    const remora_control* control = map_control(control_fd, address);
+    const bool mapped = control != nullptr && map_lanes(lanes_fd, control, address);
+    raw_syscall(SYS_close, lanes_fd);
+    raw_syscall(SYS_close, control_fd);
+    return mapped;
 }
 
 bool read_number(const char*& text, uint32_t limit, char end, uint32_t& out) noexcept {
@@ -139,18 +171,10 @@ bool parse_session(const char* text, SessionAddress& out) noexcept {
 }
 
 bool attach_session(const SessionAddress& address) noexcept {
-    int control = open_memfd(address, address.control_fd, REMORA_CONTROL_MEMFD, O_RDONLY);
-    int lanes =
-        control < 0 ? control : open_memfd(address, address.lanes_fd, REMORA_LANES_MEMFD, O_RDWR);
-    if (lanes < 0) {
-        if (control >= 0) raw_syscall(SYS_close, control);
-        // Another user's process, or another pid namespace, where the number means nobody.
-        if (!receive_session(address, lanes, control)) return false;
-    }
-    const bool mapped = map_session(address, lanes, control);
-    raw_syscall(SYS_close, lanes);
-    raw_syscall(SYS_close, control);
-    return mapped;
+    bool unreachable = false;
+    if (attach_by_proc(address, unreachable)) return true;
+    // Another user's process, or another pid namespace, where the number means somebody else.
+    return unreachable && attach_by_socket(address);
 }
 
 }  // namespace remora::shim

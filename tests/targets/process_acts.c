@@ -11,7 +11,7 @@
  *   fork_storm COUNT DEPTH   COUNT children, each with a chain of DEPTH grandchildren
  *   seccomp HOW              a filter that kills for everything but read, write, exit, exit_group,
  *                            rt_sigreturn and close; then writes "alive" and ends. HOW: prctl, syscall
- *   seccomp_exec HOW COMMAND..  a filter that kills for readlink, madvise and getrandom, then COMMAND
+ *   seccomp_exec HOW COMMAND..  a filter that kills for readlink, madvise and getpid, then COMMAND
  *   environment NAME...      prints NAME=value for each */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -152,7 +152,7 @@ static int seccomp(const char *how) {
 static int seccomp_exec(const char *how, char **command) {
     struct sock_filter code[] = {
         NUMBER, IF(SYS_readlink, SECCOMP_RET_KILL_PROCESS), IF(SYS_madvise, SECCOMP_RET_KILL_PROCESS),
-        IF(SYS_getrandom, SECCOMP_RET_KILL_PROCESS), ELSE(SECCOMP_RET_ALLOW)};
+        IF(SYS_getpid, SECCOMP_RET_KILL_PROCESS), ELSE(SECCOMP_RET_ALLOW)};
     if (install(how, code, sizeof(code) / sizeof(code[0])) != 0) return 77;
     execvp(command[0], command);
     return 1;
