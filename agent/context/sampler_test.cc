@@ -66,7 +66,7 @@ TEST(Sampler, AnInvalidParentIsNone) {
 }
 
 TEST(Sampler, AnUnknownKindSamplesNothing) {
-    EXPECT_FALSE((Sampler{static_cast<remora_sampler>(99), 0}.decide(nullptr, id_of(1))));
+    EXPECT_FALSE((Sampler{static_cast<remora_sampler>(7), 0}.decide(nullptr, id_of(1))));
 }
 
 TEST(Sampler, NeverIsNever) {
