@@ -51,31 +51,33 @@ void add_run_flags(CLI::App& app, Flags& flags, RunOptions& run, bool& no_proces
         "Everything after the flags is the program and its arguments; -- may stand between.\n");
 }
 
+// A flag's value on its way into a setting.
+struct Given {
+    const char* flag;
+    const char* setting;
+    std::string value;
+};
+
 Status apply(const Flags& flags, bool quiet, ConfigBuilder& config) {
-    const auto set = [&config](const char* setting, const std::string& value) -> Status {
-        if (value.empty()) return Done{};
-        return config.flag(setting, value);
-    };
-    std::vector<std::pair<const char*, std::string>> settings = {
-        {"output", flags.output},
-        {"otlp.endpoint", flags.otlp},
-        {"service.name", flags.service},
-        {"view.file", flags.live},
-    };
-    if (flags.live_given)
-        settings.emplace_back("view", "live");
-    else if (quiet)
-        settings.emplace_back("view", "none");
-    if (!flags.sample.empty()) {
-        settings.emplace_back("sampler", "parentbased_traceidratio");
-        settings.emplace_back("sampler.argument", flags.sample);
-    }
     const size_t equals = flags.sampler.find('=');
-    settings.emplace_back("sampler", flags.sampler.substr(0, equals));
+    std::vector<Given> given = {
+        {"--output", "output", flags.output},
+        {"--otlp", "otlp.endpoint", flags.otlp},
+        {"--service", "service.name", flags.service},
+        {"--live", "view.file", flags.live},
+        {"--sample", "sampler", flags.sample.empty() ? "" : "parentbased_traceidratio"},
+        {"--sample", "sampler.argument", flags.sample},
+        {"--sampler", "sampler", flags.sampler.substr(0, equals)},
+    };
     if (equals != std::string::npos)
-        settings.emplace_back("sampler.argument", flags.sampler.substr(equals + 1));
-    for (const auto& [setting, value] : settings)
-        if (auto done = set(setting, value); !done) return done;
+        given.push_back({"--sampler", "sampler.argument", flags.sampler.substr(equals + 1)});
+    if (flags.live_given) given.push_back({"--live", "view", "live"});
+    if (quiet && !flags.live_given) given.push_back({"--quiet", "view", "none"});
+    for (const Given& one : given) {
+        if (one.value.empty()) continue;
+        if (auto done = config.flag(one.setting, one.value); !done)
+            return Error{std::string(one.flag) + ": " + done.error().text()};
+    }
     return Done{};
 }
 

@@ -41,7 +41,10 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
     return pipeline;
 }
 
-Pipeline::~Pipeline() { stop(std::chrono::steady_clock::now()); }
+// Without stop() nothing is drained and nothing shown: the program did not even start.
+Pipeline::~Pipeline() {
+    if (lanes_) lanes_->stop();
+}
 
 LaneSource& Pipeline::follow(std::unique_ptr<LaneSource> source, ControlPage& page) {
     lanes_ = std::make_unique<LanePoller>(std::move(source), page, *entrance_);
