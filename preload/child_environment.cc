@@ -62,6 +62,10 @@ size_t count_entries(char* const* environment) noexcept {
 
 const char* library_path() noexcept { return preload_entry[0] == '\0' ? "" : preload_entry + 11; }
 
+bool inherited_traceparent_is_ours() noexcept { return inherited_trace_is_ours; }
+
+char* marked_session() noexcept { return marked_session_entry; }
+
 void init_child_environment(const SessionAddress& address, const char* library) noexcept {
     SmallText<sizeof(session_entry)> session_text;
     session_text.add(REMORA_SESSION_VARIABLE "=1:").add_number(address.agent_pid).add(":");

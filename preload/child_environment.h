@@ -19,6 +19,10 @@ namespace remora::shim {
 void init_child_environment(const SessionAddress& address, const char* library) noexcept;
 // "" before that, or in a passive process: then no environment is ever changed.
 const char* library_path() noexcept;
+// The TRACEPARENT that this process started with was put there by a shim.
+bool inherited_traceparent_is_ours() noexcept;
+// "REMORA_SESSION=..." saying that the TRACEPARENT beside it is a shim's.
+char* marked_session() noexcept;
 
 class ChildEnvironment {
 public:

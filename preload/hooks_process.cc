@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include "preload/lane_writer.h"
 #include "preload/process_state.h"
 #include "preload/real.h"
 #include "preload/session.h"
@@ -43,6 +44,13 @@ REMORA_WRAPPER int prctl(int option, ...) noexcept {
     const int result = real::prctl(option, words[0], words[1], words[2], words[3]);
     if (option == PR_SET_SECCOMP && result == 0) note_seccomp();
     return result;
+}
+
+REMORA_WRAPPER int mlockall(int flags) noexcept {
+    const int kept = errno;
+    if ((flags & MCL_CURRENT) != 0) keep_only_held_lanes();
+    errno = kept;
+    return real::mlockall(flags);
 }
 
 // These three skip on_exit handlers, and inside libc they skip each other's wrappers.

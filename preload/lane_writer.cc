@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "preload/process_state.h"
+#include "preload/raw_syscall.h"
 #include "preload/session.h"
 
 namespace remora::shim {
@@ -24,6 +25,8 @@ std::atomic<uint32_t> held_count{0};
 std::atomic<uint32_t> preferred{0};  // where the last slot was found
 std::atomic<uint32_t> parents{0};    // a forked child: its parent's first lane, as number + 1
 std::atomic<uint64_t> next_claim_ns{0};
+std::atomic<uint32_t> searching{0};  // threads that look at lanes which are not ours
+std::atomic<bool> closed{false};     // those lanes are unmapped
 std::atomic<uint64_t> tickets{1};
 std::atomic<uint64_t> undelivered[REMORA_LOSS_REASONS_MAX];
 
@@ -75,8 +78,7 @@ bool try_claim(remora_lane& lane) noexcept {
     return true;
 }
 
-// Takes another lane. Two threads that need one at the same time may take one each.
-remora_lane* claim_lane() noexcept {
+remora_lane* search_lane() noexcept {
     const Session& now = session();
     uint32_t absent = 0;
     for (uint32_t number = 0; number < now.lane_count; ++number) {
@@ -100,6 +102,15 @@ remora_lane* claim_lane() noexcept {
         return &lane;
     }
     return nullptr;
+}
+
+// Takes another lane. Two threads that need one at the same time may take one each.
+remora_lane* claim_lane() noexcept {
+    // Sequentially consistent, with keep_only_held_lanes(): either we see `closed` or it sees us.
+    searching.fetch_add(1);
+    remora_lane* lane = closed.load() ? nullptr : search_lane();
+    searching.fetch_sub(1);
+    return lane;
 }
 
 // A free slot's index, now ours, or 0.
@@ -261,6 +272,24 @@ void forget_lanes() noexcept {
     for (std::atomic<uint64_t>& count : undelivered) count.store(0, std::memory_order_relaxed);
     preferred.store(0, std::memory_order_relaxed);
     next_claim_ns.store(0, std::memory_order_relaxed);
+}
+
+void keep_only_held_lanes() noexcept {
+    if (!session().active || closed.exchange(true)) return;
+    // Somebody is reading them just now: then all stay, which costs memory and harms nobody.
+    if (searching.load() != 0 || seccomp_filtered()) return;
+    const uint32_t all = session().lane_count;
+    uint32_t begin = 0;
+    for (uint32_t number = 0; number <= all; ++number) {
+        bool ours = number == all;
+        for (const std::atomic<uint32_t>& place : held) ours |= place.load() == number + 1;
+        ours |= parents.load() == number + 1;
+        if (!ours) continue;
+        if (number > begin)
+            raw_syscall(SYS_munmap, &session().lanes[begin],
+                        uint64_t{number - begin} * REMORA_LANE_BYTES);
+        begin = number + 1;
+    }
 }
 
 }  // namespace remora::shim

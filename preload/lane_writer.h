@@ -4,7 +4,7 @@
 //
 // Any thread, and signal handlers: compare-and-swap only. A lane may be scribbled over by any other
 // target: indices are masked, loops are bounded, and nothing is read back that matters. No function
-// changes errno or makes a system call.
+// changes errno; none but keep_only_held_lanes makes a system call.
 #pragma once
 
 #include <cstdint>
@@ -51,5 +51,8 @@ bool publish_referenced() noexcept;
 void publish_exit(int code, uint64_t now_ns) noexcept;
 // A forked child: its parent's lanes are not its own. Losses not yet delivered stay the parent's.
 void forget_lanes() noexcept;
+// The program is about to lock all of its memory: the lanes that are not ours are unmapped, so that
+// they neither count against its limit nor take real memory. No further lane can be claimed.
+void keep_only_held_lanes() noexcept;
 
 }  // namespace remora::shim

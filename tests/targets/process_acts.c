@@ -12,6 +12,7 @@
  *   seccomp HOW              a filter that kills for everything but read, write, exit, exit_group,
  *                            rt_sigreturn and close; then writes "alive" and ends. HOW: prctl, syscall
  *   seccomp_exec HOW COMMAND..  a filter that kills for readlink, madvise and getpid, then COMMAND
+ *   lock_memory              mlockall, all there is; prints what it said
  *   environment NAME...      prints NAME=value for each */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -168,6 +170,11 @@ int main(int argc, char **argv) {
     if (strcmp(act, "fork_storm") == 0 && argc == 4) return fork_storm(atoi(argv[2]), atoi(argv[3]));
     if (strcmp(act, "seccomp") == 0 && argc == 3) return seccomp(argv[2]);
     if (strcmp(act, "seccomp_exec") == 0 && argc > 3) return seccomp_exec(argv[2], argv + 3);
+    if (strcmp(act, "lock_memory") == 0) {
+        int result = mlockall(MCL_CURRENT);
+        printf("%d %d\n", result, result == 0 ? 0 : errno);
+        return 0;
+    }
     if (strcmp(act, "environment") == 0) {
         for (int i = 2; i < argc; ++i) printf("%s=%s\n", argv[i], getenv(argv[i]) ?: "(none)");
         return 0;

@@ -47,10 +47,22 @@ class LimitsTest(ProcessTestCase):
         self.same("/usr/bin/python3", "-c", script)
 
     def test_all_memory_locked(self):
+        # Also where the limit is near: our lanes must not count.
         need_root()
-        script = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True)\n"
-                  "print(libc.mlockall(3), libc.munlockall())\n")
-        self.same("/usr/bin/python3", "-c", script)
+        os.chmod(self.folder, 0o755)
+        library = os.path.join(self.folder, "libremora.so")
+        shutil.copy(self.agent.library, library)
+        with FakeAgent(lanes=512, library=library, hand_over_socket=True) as agent:
+            for user, limit in (("0", "8192"), ("65534", "8192"), ("65534", "64")):
+                with self.subTest(user=user, limit=limit):
+                    command = ("/bin/sh", "-c", f"ulimit -l {limit}; exec {ACTS} setuid {user} "
+                                                f"{ACTS} lock_memory")
+                    bare = self.bare(*command)
+                    traced = agent.run(command, text=True)
+                    self.assertEqual((traced.returncode, traced.stdout, traced.stderr),
+                                     (bare.returncode, bare.stdout, bare.stderr))
+            locked = [p for p in agent.processes("process_acts") if p.exit_code == 0]
+            self.assertEqual(len(locked), 3)
 
 
 class DescriptorsTest(ProcessTestCase):

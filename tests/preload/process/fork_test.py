@@ -88,13 +88,28 @@ class ForkTest(ProcessTestCase):
         self.assert_child(self.ended("echo")[0], python)
 
     def test_system_and_popen(self):
-        # libc starts these by itself, out of our sight: they keep the shim by the environment.
+        # libc starts these by itself, out of our sight; the environment tells them whose they are.
         script = "import os; os.system('/bin/true; exit 0'); os.popen('/bin/echo x; exit 0').read()"
+        for extra in ({}, {"TRACEPARENT": f"00-{'1' * 32}-{'2' * 16}-01"}):
+            with self.subTest(extra=extra):
+                self.traced("/usr/bin/python3", "-c", script, extra=extra)
+                true, echo = self.ended("true")[-1], self.ended("echo")[-1]
+                python = [p for p in self.agent.processes() if p.name.startswith("python")][-1]
+                shells = {p.span_id: p for p in self.agent.processes("dash")}
+                for child in (true, echo):
+                    self.assert_child(child, shells[child.parent_id])
+                    self.assert_child(shells[child.parent_id], python)
+
+    def test_a_server_starts_roots_by_system_too(self):
+        script = ("import os, socket\nserver = socket.socket(); server.bind(('127.0.0.1', 0))\n"
+                  "server.listen()\nos.system('/usr/bin/env; exit 0')\n")
         self.traced("/usr/bin/python3", "-c", script)
-        self.ended("true")
-        self.ended("echo")
-        self.assertEqual(len(self.agent.processes("true")), 1)
-        self.assertEqual(len(self.agent.processes("echo")), 1)
+        shell = self.ended("dash")[-1]
+        self.assertEqual(shell.parent_id, "0" * 16)
+        users = f"00-{'1' * 32}-{'2' * 16}-01"
+        self.traced("/usr/bin/python3", "-c", script, extra={"TRACEPARENT": users})
+        shell = self.ended("dash", 2)[-1]
+        self.assertEqual((shell.trace_id, shell.parent_id), ("1" * 32, "2" * 16))
 
 
 if __name__ == "__main__":
