@@ -33,6 +33,19 @@ void fill_standard_descriptors() {
     if (fd > STDERR_FILENO) ::close(fd);
 }
 
+bool stops(int signal) { return signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
+
+// A stop takes pending continues away and the other way round (signal(7)), also from the canary,
+// which then knows nothing of the first one. The later one is pending here and counts alone.
+bool superseded(int signal) {
+    sigset_t pending;
+    if (::sigpending(&pending) != 0) return false;
+    if (stops(signal)) return ::sigismember(&pending, SIGCONT) == 1;
+    if (signal != SIGCONT) return false;
+    return ::sigismember(&pending, SIGTSTP) == 1 || ::sigismember(&pending, SIGTTIN) == 1 ||
+           ::sigismember(&pending, SIGTTOU) == 1;
+}
+
 ProgramEnd end_of(const siginfo_t& info) {
     if (info.si_code == CLD_EXITED) return {info.si_status, 0};
     return {128 + info.si_status, info.si_status};
@@ -209,6 +222,7 @@ void Launcher::relay(const signalfd_siginfo& info) {
     const bool hang_up = signal == SIGHUP && ::getsid(0) == ::getpid();
     if (info.ssi_code != SI_USER && info.ssi_code != SI_TKILL && !hang_up) return;
     if (info.ssi_code != SI_TKILL && canary_->group_received(signal)) return;
+    if (superseded(signal)) return;
     // A program that signals its parent means the one who started it.
     ::kill(sender == program_ ? ::getppid() : program_, signal);
 }
