@@ -196,9 +196,9 @@ size_t account(Conn& conn, int fd, const Layout& layout, const EditList& edits, 
 }
 
 // Sends the program's bytes with the edits laid over them. The result is the program's.
-ssize_t send_edited(Conn& conn, const Outgoing& out, const EditList& edits) noexcept {
+ssize_t send_edited(Conn& conn, const Outgoing& out, const EditList& edits,
+                    unsigned& edits_sent) noexcept {
     const size_t total = total_of(out.parts, out.count);
-    unsigned edits_sent = 0;
     for (;;) {
         Layout layout;
         if (pending(conn)) {
@@ -226,6 +226,7 @@ __attribute__((noinline)) ssize_t plan_and_send(Conn& conn, const Outgoing& out)
     Call call;
     call.fd = out.fd;
     call.edits = &edits;
+    call.planning = true;
     call.room = ~size_t{0} >> 2;
     Checkpoint checkpoint;
     save(conn, sent, checkpoint);
@@ -234,12 +235,17 @@ __attribute__((noinline)) ssize_t plan_and_send(Conn& conn, const Outgoing& out)
     if (conn.opaque.load(std::memory_order_relaxed)) edits.count = 0;
 
     const bool ours = edits.count > 0 || pending(conn);
-    const ssize_t result = ours ? send_edited(conn, out, edits) : out.original(out);
+    unsigned edits_sent = 0;
+    const ssize_t result = ours ? send_edited(conn, out, edits, edits_sent) : out.original(out);
     const int saved = errno;
     const size_t taken = result > 0 ? static_cast<size_t>(result) : 0;
-    if (taken < total && !conn.opaque.load(std::memory_order_relaxed)) {
+    if (taken == total) {
+        keep_plan(conn, checkpoint, call);
+    } else if (!conn.opaque.load(std::memory_order_relaxed)) {
         go_back(conn, sent, checkpoint, call);
-        call.lines = HeadLines{};
+        call.lines.clear();
+        call.removed = &edits;
+        call.removed_count = edits_sent;
         feed_parts(conn, out.parts, out.count, taken, call);
         end_replay(conn, call);
     }

@@ -25,7 +25,6 @@ enum Progress : uint8_t {
 struct Exchange {
     std::atomic<uint32_t> version{0};  // odd while being changed; see context_snapshot
     uint32_t next = 0;                 // in its connection's queue
-    uint32_t life = 0;                 // grows when it begins and when it ends
     SpanContext context;               // its own span: valid() once decided
     SpanId parent;
     SpanId origin;               // the span id that came in, as a key of parent rule 1
@@ -50,6 +49,8 @@ struct Exchange {
     bool origin_listed = false;
     bool origin_unlisted = false;  // no place was free for it
     bool may_switch = false;
+    bool one_way = false;          // no answer will come
+    bool request_planned = false;  // complete once the kernel has taken what it is being given
     bool carries_context = false;  // its protocol has propagation fields: the head's end is known
     uint64_t start_ns = 0;
     uint64_t response_end_ns = 0;  // last byte of the answer; 0: still open

@@ -27,8 +27,8 @@ bool enqueue(Conn& conn, uint32_t index) noexcept {
     return true;
 }
 
-void unqueue(Conn& conn, uint32_t index) noexcept {
-    if (!hold_queue(conn)) return;
+// The caller holds the queue.
+void unlink(Conn& conn, uint32_t index) noexcept {
     uint32_t before = 0;
     uint32_t at = conn.first;
     for (unsigned i = 0; at != 0 && at != index && i <= max_open_exchanges; ++i) {
@@ -44,7 +44,25 @@ void unqueue(Conn& conn, uint32_t index) noexcept {
         if (conn.last == index) conn.last = before;
         --conn.open;
     }
+}
+
+bool unqueue(Conn& conn, uint32_t index) noexcept {
+    if (!hold_queue(conn)) return false;
+    unlink(conn, index);
     release_queue(conn);
+    return true;
+}
+
+// The request is all with the kernel, or all with the program.
+void settle_request(Conn& conn, uint32_t index, Call& call) noexcept {
+    Exchange& exchange = exchange_at(index);
+    if (exchange.slot)
+        __atomic_store_n(&record_of(exchange).request_end_ns, call.now(), __ATOMIC_RELAXED);
+    if (exchange.one_way) return finish_exchange(conn, index, REMORA_END_COMPLETE, 0, call.now());
+    // The answer may have come before the request was whole: then the exchange ends now.
+    if (exchange.progress.fetch_or(progress_request_done, std::memory_order_acq_rel) &
+        progress_response_done)
+        finish_exchange(conn, index, REMORA_END_COMPLETE, 0, call.now());
 }
 
 // A fresh exchange with its slot, not yet in the queue. 0: the pool is exhausted.
@@ -53,7 +71,6 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     if (index == 0) return 0;
     Exchange& exchange = exchange_at(index);
     begin_change(exchange);
-    ++exchange.life;
     exchange.next = 0;
     exchange.context = SpanContext{};
     exchange.parent = exchange.origin = SpanId{};
@@ -70,6 +87,7 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     exchange.join = REMORA_JOIN_ROOT;
     exchange.decided = exchange.inserted = exchange.listed = exchange.origin_listed = false;
     exchange.origin_unlisted = exchange.may_switch = false;
+    exchange.one_way = exchange.request_planned = false;
     exchange.carries_context = conn.protocol->injects;
     exchange.recorded_tracestate = 0;
     exchange.progress.store(0, std::memory_order_relaxed);
@@ -136,7 +154,6 @@ void write_record(Conn& conn, Exchange& exchange, remora_end end, int error_numb
 void retire(uint32_t index) noexcept {
     Exchange& exchange = exchange_at(index);
     begin_change(exchange);
-    ++exchange.life;
     exchange.decided = false;
     exchange.context = SpanContext{};
     free_tracestate(exchange.tracestate);
@@ -220,7 +237,7 @@ void begin_request(Conn& conn, Direction& direction, Call& call) noexcept {
             exchange.sequence = conn.sequence++;
             if (!exchange.decided) exchange.request_captured = 0;
             exchange.request_bytes = exchange.request_body_bytes = 0;
-            exchange.progress.store(0, std::memory_order_relaxed);
+            exchange.request_planned = false;
             direction.current = call.begun_last = index;
             if (call.begun_first == 0) call.begun_first = index;
             start_collecting(conn);
@@ -272,15 +289,24 @@ void request_complete(Conn& conn, Direction& direction, Call& call) noexcept {
     if (index == 0) return;
     Exchange& exchange = exchange_at(index);
     exchange.request_body_bytes += direction.message.body_bytes;
-    if (exchange.slot)
-        __atomic_store_n(&record_of(exchange).request_end_ns, call.now(), __ATOMIC_RELAXED);
+    exchange.one_way = direction.message.one_way;
     if (exchange.may_switch) conn.held = true;
-    if (direction.message.one_way)
-        return finish_exchange(conn, index, REMORA_END_COMPLETE, 0, call.now());
-    // The answer may have come before the request was whole: then the exchange ends now.
-    if (exchange.progress.fetch_or(progress_request_done, std::memory_order_acq_rel) &
-        progress_response_done)
-        finish_exchange(conn, index, REMORA_END_COMPLETE, 0, call.now());
+    // As long as it isn't, nobody who reads the answer ends this exchange under the writer's feet.
+    if (call.planning)
+        exchange.request_planned = true;
+    else
+        settle_request(conn, index, call);
+}
+
+void settle_planned(Conn& conn, uint32_t index, Call& call) noexcept {
+    Exchange& exchange = exchange_at(index);
+    if (!exchange.request_planned) return;
+    exchange.request_planned = false;
+    settle_request(conn, index, call);
+}
+
+bool request_is_done(uint32_t index) noexcept {
+    return (exchange_at(index).progress.load(std::memory_order_acquire) & progress_request_done) != 0;
 }
 
 void begin_response(Conn& conn, Direction& direction, Call& call) noexcept {
@@ -295,13 +321,14 @@ void begin_response(Conn& conn, Direction& direction, Call& call) noexcept {
         if (!answered && exchange.key == key) break;
         index = exchange.next;
     }
+    // Said while the queue is held, so that a writer doesn't withdraw what we answer.
+    const bool begun_before =
+        index != 0 && (exchange_at(index).progress.fetch_or(progress_response_begun) &
+                       progress_response_begun) != 0;
     release_queue(conn);
     direction.current = index;
-    if (index == 0) return;
+    if (index == 0 || begun_before) return;  // an interim answer came before, or one of the batch
     Exchange& exchange = exchange_at(index);
-    if (exchange.progress.fetch_or(progress_response_begun, std::memory_order_acq_rel) &
-        progress_response_begun)
-        return;  // an interim answer came before, or this is one of a batch
     record_tracestate(exchange);
     if (exchange.slot)
         __atomic_store_n(&record_of(exchange).response_start_ns, call.now(), __ATOMIC_RELAXED);
@@ -325,7 +352,7 @@ void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_numbe
                      uint64_t now) noexcept {
     Exchange& exchange = exchange_at(index);
     if (!exchange.decided) return drop_exchange(conn, index);  // not even its head was seen
-    unqueue(conn, index);
+    if (!unqueue(conn, index)) return;  // the connection is opaque now, its end ends this one too
     unlist_live_span(index);
     // Answered in full although the request never was: for the span that is complete.
     if (exchange.response_end_ns != 0) end = REMORA_END_COMPLETE;
@@ -337,11 +364,22 @@ void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_numbe
 }
 
 void drop_exchange(Conn& conn, uint32_t index) noexcept {
-    Exchange& exchange = exchange_at(index);
-    unqueue(conn, index);
+    if (!unqueue(conn, index)) return;
     unlist_live_span(index);
-    discard_slot(exchange.slot);
+    discard_slot(exchange_at(index).slot);
     retire(index);
+}
+
+bool withdraw_exchange(Conn& conn, uint32_t index) noexcept {
+    if (!hold_queue(conn)) return false;
+    const bool answered = (exchange_at(index).progress.load() & progress_response_begun) != 0;
+    if (!answered) unlink(conn, index);
+    release_queue(conn);
+    if (answered) return false;
+    unlist_live_span(index);
+    discard_slot(exchange_at(index).slot);
+    retire(index);
+    return true;
 }
 
 }  // namespace remora::shim

@@ -22,6 +22,12 @@ void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_numbe
                      uint64_t now) noexcept;
 // It never was: nothing of it went out.
 void drop_exchange(Conn& conn, uint32_t index) noexcept;
+// The same for one that was planned and that the kernel did not take; false: the peer answers it all
+// the same, it stays.
+bool withdraw_exchange(Conn& conn, uint32_t index) noexcept;
+// What request_complete() put off while it was only planned (Call::planning).
+void settle_planned(Conn& conn, uint32_t index, Call& call) noexcept;
+bool request_is_done(uint32_t index) noexcept;
 
 // Where the parser's capture goes: the slot's payload, or nowhere.
 Capture capture_of(const Direction& direction) noexcept;

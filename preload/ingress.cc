@@ -104,7 +104,7 @@ size_t top_up(Conn& conn, const Incoming& in, size_t told, size_t total, Call& c
     const ssize_t more = real::recv(in.fd, data + told, total - told, MSG_DONTWAIT);
     if (more <= 0) return told;
     iovec rest{data + told, static_cast<size_t>(more)};
-    call.lines = HeadLines{};
+    call.lines.clear();
     call.refusal = REMORA_LOSS_not_injected_no_room;
     feed_parts(conn, &rest, 1, rest.iov_len, call);
     return told + rest.iov_len;

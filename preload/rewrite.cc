@@ -71,12 +71,12 @@ struct Planner {
         }
     }
 
-    // No valid traceparent: invalid lines go, and with them the tracestate that has lost its meaning
-    // (Level 2, 3.3); ours is added.
+    // No valid traceparent: invalid lines go, and with them a tracestate, which means nothing without
+    // one (Level 2, 3.3); ours is added.
     void insert() {
         if (server() && (switches() & REMORA_SWITCH_NO_INGRESS_INSERT)) return;
-        const bool invalid = head().saw_traceparent();
-        if (invalid && lines_outside()) return refuse(REMORA_LOSS_not_injected_split);
+        const bool lines = call.lines.count > 0 || lines_outside();
+        if (lines_outside()) return refuse(REMORA_LOSS_not_injected_split);
         if (call.same_size_only) return refuse(REMORA_LOSS_not_injected_gather);
         char text[EditList::storage_size / 2];
         const unsigned size = write_fields(conn, exchange, text, sizeof(text));
@@ -85,12 +85,12 @@ struct Planner {
         const int refusal = conn.protocol->refuse_insert(direction.message, size, fields);
         if (refusal >= 0) return refuse(static_cast<remora_loss>(refusal));
         ptrdiff_t growth = static_cast<ptrdiff_t>(size);
-        if (invalid)
+        if (lines)
             for (unsigned i = 0; i < call.lines.count; ++i)
                 growth -= static_cast<ptrdiff_t>(call.lines.lines[i].end - call.lines.lines[i].begin);
         if (!fits(growth)) return refuse(REMORA_LOSS_not_injected_no_room);
         if (!edits().room(size, 1 + call.lines.count) || !may_edit()) return;
-        if (invalid) {
+        if (lines) {
             remove_lines(PropagationField::traceparent);
             remove_lines(PropagationField::tracestate);
         }

@@ -45,6 +45,7 @@ void take_field(Conn& conn, Direction& direction, const FieldPiece& piece, ByteV
                 size_t base, Call& call) noexcept {
     if (direction.kind != MessageKind::request) return;
     conn.collector.add(piece.field, piece.value, piece.begins, piece.ends);
+    if (call.line_was_removed(base, piece)) return;
     HeadLines& lines = call.lines;
     if (call.lines_earlier || !piece.begins || !piece.ends ||
         piece.line_begin == FieldPiece::nowhere || piece.line_end == FieldPiece::nowhere ||
@@ -65,8 +66,7 @@ void message_begins(Conn& conn, Direction& direction, Call& call) noexcept {
     direction.in_message = direction.in_head = true;
     direction.cut = false;
     if (direction.kind == MessageKind::request) {
-        call.lines = HeadLines{};
-        call.lines.outside = call.lines_earlier;
+        call.lines.clear();
         direction.lines_passed = false;
         begin_request(conn, direction, call);
     } else {
@@ -80,7 +80,8 @@ void head_ends(Conn& conn, Direction& direction, Call& call) noexcept {
         decide(conn, direction, call);  // where the protocol has no insert point
         request_head(conn, direction);
     } else if (direction.message.switched) {
-        if (direction.current != 0)
+        // While its request is still on its way out, the cleanup ends it.
+        if (direction.current != 0 && request_is_done(direction.current))
             finish_exchange(conn, direction.current, REMORA_END_TUNNEL, 0, call.now());
         direction.current = 0;
         abandon(conn, REMORA_END_TUNNEL, 0);
@@ -118,9 +119,10 @@ void head_stays_open(Direction& direction, const Call& call) noexcept {
 }
 
 // Verdicts end in at most as many rounds as there are bytes, but for `begin` and `insert`, which
-// may consume nothing once per message.
+// may consume nothing once per message. After `head` a message may be complete without another byte.
 void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Call& call) noexcept {
-    while (input.size > 0 && !conn.opaque.load(std::memory_order_relaxed)) {
+    bool more = input.size > 0;
+    while (more && !conn.opaque.load(std::memory_order_relaxed)) {
         if (conn.held && direction.kind == MessageKind::request && !direction.in_message)
             return give_up(conn, REMORA_LOSS_parser_gave_up);
         Capture capture = capture_of(direction);
@@ -146,6 +148,7 @@ void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Ca
         }
         input = input.from(step.consumed);
         base += step.consumed;
+        more = input.size > 0 || step.verdict == Verdict::head;
     }
 }
 
@@ -154,6 +157,14 @@ void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Ca
 uint64_t Call::now() noexcept {
     if (time == 0) time = monotonic_now();
     return time;
+}
+
+bool Call::line_was_removed(size_t base, const FieldPiece& piece) const noexcept {
+    if (removed == nullptr || piece.line_begin == FieldPiece::nowhere) return false;
+    for (unsigned i = 0; i < removed_count; ++i)
+        if (removed->edits[i].at == base + piece.line_begin && removed->edits[i].text_size == 0)
+            return true;
+    return false;
 }
 
 void feed(Conn& conn, unsigned which, ByteView bytes, size_t base, Call& call) noexcept {
@@ -261,7 +272,6 @@ void save(const Conn& conn, unsigned which, Checkpoint& out) noexcept {
     out.other_kind = conn.directions[1 - which].kind;
     if (out.direction.current == 0) return;
     const Exchange& exchange = exchange_at(out.direction.current);
-    out.life = exchange.life;
     out.request_captured = exchange.request_captured;
     out.request_bytes = exchange.request_bytes;
     out.request_body_bytes = exchange.request_body_bytes;
@@ -273,18 +283,24 @@ namespace {
 void take_back(DirectionState& direction, const Checkpoint& saved) noexcept {
     if (direction.current == 0) return;
     Exchange& exchange = exchange_at(direction.current);
-    if (exchange.life != saved.life) {  // it has been answered and is gone
-        direction.current = 0;
-        return;
-    }
+    exchange.request_planned = false;
     // Once decided, the text of its head is complete and stays.
     if (!exchange.decided) exchange.request_captured = saved.request_captured;
     exchange.request_bytes = saved.request_bytes;
     exchange.request_body_bytes = saved.request_body_bytes;
-    exchange.progress.fetch_and(static_cast<uint8_t>(~progress_request_done));
 }
 
 }  // namespace
+
+void keep_plan(Conn& conn, const Checkpoint& saved, Call& call) noexcept {
+    call.planning = false;
+    if (saved.direction.current != 0) settle_planned(conn, saved.direction.current, call);
+    for (uint32_t index = call.begun_first; index != 0;) {
+        const uint32_t next = index == call.begun_last ? 0 : exchange_at(index).next;
+        settle_planned(conn, index, call);  // may end its life
+        index = next;
+    }
+}
 
 void go_back(Conn& conn, unsigned which, const Checkpoint& saved, Call& call) noexcept {
     static_cast<DirectionState&>(conn.directions[which]) = saved.direction;
@@ -297,6 +313,7 @@ void go_back(Conn& conn, unsigned which, const Checkpoint& saved, Call& call) no
     conn.prefix_size = saved.prefix_size;
     conn.held = saved.held;
     conn.directions[1 - which].kind = saved.other_kind;
+    call.planning = false;
     call.replaying = true;
     call.replay = call.begun_first;
     call.begun_first = call.begun_last = 0;
@@ -306,7 +323,10 @@ void go_back(Conn& conn, unsigned which, const Checkpoint& saved, Call& call) no
 void end_replay(Conn& conn, Call& call) noexcept {
     while (call.replay != 0) {
         const uint32_t next = exchange_at(call.replay).next;
-        drop_exchange(conn, call.replay);
+        if (!withdraw_exchange(conn, call.replay)) {
+            abandon(conn, REMORA_END_UNFOLLOWED, 0);
+            break;
+        }
         call.replay = next;
     }
     call.replaying = false;

@@ -28,6 +28,11 @@ struct HeadLines {
     PropagationField fields[max_lines];
     unsigned count = 0;
     bool outside = false;  // a line began or ended in another call, or there are more than max_lines
+
+    void clear() {  // without touching the lines: this is done for every message
+        count = 0;
+        outside = false;
+    }
 };
 
 // Beyond this many unanswered requests a connection is no longer followed.
@@ -44,12 +49,16 @@ struct Call {
     bool lines_earlier = false; // feeding bytes of an earlier call: no offset is valid
     uint32_t begun_first = 0;   // exchanges begun in this call
     uint32_t begun_last = 0;
+    bool planning = false;      // the kernel does not have the bytes yet: keep_plan or go_back follows
     bool replaying = false;     // second pass over the bytes that the kernel took
     uint32_t replay = 0;        // then: the exchange of the first pass that comes next
+    const EditList* removed = nullptr;  // then: lines among its first `removed_count` are not on the
+    unsigned removed_count = 0;         // wire
     size_t insert_at = FieldPiece::nowhere;  // where the open head's next line would stand
     uint64_t time = 0;
 
     uint64_t now() noexcept;  // CLOCK_MONOTONIC, asked once
+    [[nodiscard]] bool line_was_removed(size_t base, const FieldPiece& piece) const noexcept;
 };
 
 // Looks at bytes that moved, or are about to. `base` is where they stand in the call.
@@ -77,12 +86,13 @@ struct Checkpoint {
     bool held;
     MessageKind other_kind;
     // Of the exchange whose head or body goes on in this call.
-    uint32_t life;
     uint16_t request_captured;
     uint64_t request_bytes;
     uint64_t request_body_bytes;
 };
 void save(const Conn& conn, unsigned direction, Checkpoint& out) noexcept;
+// The kernel took it all: requests that were planned to be complete are.
+void keep_plan(Conn& conn, const Checkpoint& saved, Call& call) noexcept;
 // Back to the checkpoint; exchanges begun since stay queued for a replay. Then feed() what was taken
 // and call end_replay().
 void go_back(Conn& conn, unsigned direction, const Checkpoint& saved, Call& call) noexcept;
