@@ -4,7 +4,7 @@
 # of them, and stops them. Knows nothing of tracing. Called by deploy/demo.sh as: chain.sh DIRECTORY
 set -eu
 dir=$1
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(cd "${0%/*}" && pwd)
 PATH=/usr/sbin:/sbin:$PATH
 
 # Four ports that are free now.
@@ -29,17 +29,20 @@ start() {  # NAME COMMAND...
     running+=($!)
 }
 wait_for() {  # NAME PORT
-    for _ in $(seq 300); do
+    local attempt
+    for ((attempt = 0; attempt < 300; ++attempt)); do
         if (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null; then return; fi
-        sleep 0.1
+        read -rt 0.1 <> <(:) || true  # sleeps without a process, which would be a span
     done
     echo "demo: $1 did not start:" >&2
     tail -n 20 "$dir/$1.log" >&2
     exit 1
 }
 
-sed -e "s|@DIR@|$dir|; s|@EDGE_PORT@|$EDGE_PORT|; s|@SHOP_PORT@|$SHOP_PORT|" \
-    "$here/nginx.conf" >"$dir/nginx.conf"
+config=$(<"$here/nginx.conf")
+config=${config//@DIR@/$dir}
+config=${config//@EDGE_PORT@/$EDGE_PORT}
+echo "${config//@SHOP_PORT@/$SHOP_PORT}" >"$dir/nginx.conf"
 start redis redis-server --port "$REDIS_PORT" --bind 127.0.0.1 --save '' --dir "$dir"
 start stock /usr/bin/python3 -B "$here/stock.py" "$STOCK_PORT"
 start shop /usr/bin/python3 -B /usr/bin/gunicorn --bind "127.0.0.1:$SHOP_PORT" --workers 2 \

@@ -9,6 +9,7 @@ STOCK = {"tea": 12, "coffee": 3}
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer is one write; two would wait for each other (Nagle)
 
     def do_GET(self):
         item = self.path.rpartition("/")[2]
