@@ -46,7 +46,8 @@ bool pending(const Conn& conn) noexcept { return conn.pending_from < conn.pendin
 // May a head begin or be open here that we could add to?
 bool may_rewrite(const Conn& conn, const Outgoing& out) noexcept {
     if (pending(conn)) return true;
-    if (conn.follow == Follow::fresh) return !conn.accepted || conn.prefix_size > 0;
+    if (conn.follow == Follow::fresh)  // where we didn't see who opened it, it may be a client's
+        return !conn.accepted || !conn.born_seen || conn.prefix_size > 0;
     if (conn.role != REMORA_ROLE_CLIENT || !conn.protocol->injects) return false;
     const Direction& direction = conn.directions[sent];
     if (!direction.in_message || direction.in_head) return true;
@@ -102,7 +103,7 @@ struct Layout {
 };
 
 // One system call; under a seccomp filter the program's own.
-ssize_t send_layout(const Outgoing& out, Layout& layout) noexcept {
+ssize_t send_layout(const Outgoing& out, Layout& layout, bool again) noexcept {
     if (seccomp_filtered() && out.via == Via::writev)
         return real::writev(out.fd, layout.parts, static_cast<int>(layout.count));
     if (seccomp_filtered() && out.via != Via::sendmsg) {
@@ -117,6 +118,7 @@ ssize_t send_layout(const Outgoing& out, Layout& layout) noexcept {
     }
     msghdr message{};
     if (out.message != nullptr) message = *out.message;
+    if (again) message.msg_controllen = 0;  // descriptors are passed once
     if (out.to != nullptr) {
         message.msg_name = const_cast<sockaddr*>(out.to);
         message.msg_namelen = out.to_size;
@@ -199,6 +201,7 @@ size_t account(Conn& conn, int fd, const Layout& layout, const EditList& edits, 
 ssize_t send_edited(Conn& conn, const Outgoing& out, const EditList& edits,
                     unsigned& edits_sent) noexcept {
     const size_t total = total_of(out.parts, out.count);
+    bool again = false;
     for (;;) {
         Layout layout;
         if (pending(conn)) {
@@ -207,8 +210,9 @@ ssize_t send_edited(Conn& conn, const Outgoing& out, const EditList& edits,
                        nullptr);
         }
         layout.lay(out, edits, edits_sent);
-        const ssize_t taken = send_layout(out, layout);
+        const ssize_t taken = send_layout(out, layout, again);
         if (taken < 0) return taken;
+        again = true;
         const size_t program =
             account(conn, out.fd, layout, edits, static_cast<size_t>(taken), edits_sent);
         // Where only bytes of ours went out, 0 would say "closed": the kernel has to say more, be it
@@ -260,6 +264,7 @@ __attribute__((noinline)) ssize_t plan_and_send(Conn& conn, const Outgoing& out)
 ssize_t transmit(Conn& conn, const Outgoing& out) {
     Direction& direction = conn.directions[sent];
     if (__builtin_expect(pending(conn), 0)) {
+        if (total_of(out.parts, out.count) == 0) return out.original(out);
         if (!own(conn, direction)) return out.original(out);
         return plan_and_send(conn, out);
     }

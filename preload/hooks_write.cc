@@ -5,6 +5,7 @@
 
 #include "preload/egress.h"
 #include "preload/ingress.h"
+#include "preload/process_state.h"
 #include "preload/real.h"
 
 namespace remora::shim {
@@ -53,6 +54,42 @@ struct SpliceArguments {
 ssize_t call_splice(void* arguments) {
     const auto& a = *static_cast<SpliceArguments*>(arguments);
     return real::splice(a.from, a.from_offset, a.to, a.to_offset, a.size, a.flags);
+}
+
+ssize_t send_message(int fd, const msghdr* message, int flags) {
+    Conn* conn = conn_of(fd);
+    const iovec as_part{const_cast<msghdr*>(message), sizeof(msghdr)};
+    if (conn == nullptr || !readable(&as_part, 1) || message->msg_iovlen > 1024 ||
+        !readable(message->msg_iov, message->msg_iovlen))
+        return real::sendmsg(fd, message, flags);
+    Outgoing out = describe(fd, Via::sendmsg, message->msg_iov, message->msg_iovlen);
+    out.flags = flags;
+    out.message = message;
+    out.original = [](const Outgoing& o) noexcept {
+        return real::sendmsg(o.fd, o.message, o.flags);
+    };
+    return transmit(*conn, out);
+}
+
+// What the kernel's own loop does (net/socket.c, __sys_sendmmsg): it ends at the first error, which
+// is told only if nothing went out, and at a message that went out in part.
+int send_each(int fd, mmsghdr* messages, unsigned count, int flags) {
+    unsigned done = 0;
+    while (done < count) {
+        mmsghdr& message = messages[done];
+        const ssize_t sent = send_message(fd, &message.msg_hdr, flags);
+        if (sent < 0) break;
+        message.msg_len = static_cast<unsigned>(sent);
+        ++done;
+        size_t left = static_cast<size_t>(sent);
+        size_t part = 0;
+        for (; part < message.msg_hdr.msg_iovlen; ++part) {
+            if (message.msg_hdr.msg_iov[part].iov_len > left) break;
+            left -= message.msg_hdr.msg_iov[part].iov_len;
+        }
+        if (part < message.msg_hdr.msg_iovlen) break;
+    }
+    return done > 0 ? static_cast<int>(done) : -1;
 }
 
 }  // namespace
@@ -113,22 +150,15 @@ REMORA_WRAPPER ssize_t writev(int fd, const iovec* parts, int count) {
 }
 
 REMORA_WRAPPER ssize_t sendmsg(int fd, const msghdr* message, int flags) {
-    Conn* conn = conn_of(fd);
-    const iovec as_part{const_cast<msghdr*>(message), sizeof(msghdr)};
-    if (conn == nullptr || !readable(&as_part, 1) || message->msg_iovlen > 1024 ||
-        !readable(message->msg_iov, message->msg_iovlen))
-        return real::sendmsg(fd, message, flags);
-    Outgoing out = describe(fd, Via::sendmsg, message->msg_iov, message->msg_iovlen);
-    out.flags = flags;
-    out.message = message;
-    out.original = [](const Outgoing& o) noexcept {
-        return real::sendmsg(o.fd, o.message, o.flags);
-    };
-    return transmit(*conn, out);
+    return send_message(fd, message, flags);
 }
 
-// Rare on stream sockets: what went out is watched, heads in it stay as they are.
+// On a followed connection message by message: what is pending has to go out first, and heads are
+// injected. Under a seccomp filter what went out is only watched.
 REMORA_WRAPPER int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags) {
+    const iovec as_part{messages, sizeof(mmsghdr) * (count < 1024 ? count : 1024)};
+    if (count > 0 && readable(&as_part, 1) && !seccomp_filtered() && conn_of(fd) != nullptr)
+        return send_each(fd, messages, count < 1024 ? count : 1024, flags);
     const int done = real::sendmmsg(fd, messages, count, flags);
     Conn* conn = done > 0 ? conn_of(fd) : nullptr;
     for (int i = 0; conn != nullptr && i < done; ++i)
