@@ -138,6 +138,13 @@ TEST(HttpServer, AbsoluteTargets) {
     EXPECT_EQ(m.at("server.port"), "#81");
 }
 
+TEST(HttpServer, OfSeveralLinesTheFirst) {
+    const Map m = server(
+        "GET / HTTP/1.1\nhost: a\nhost: b\nx-forwarded-for: 1.1.1.1\nx-forwarded-for: 2.2.2.2\n");
+    EXPECT_EQ(m.at("server.address"), "a");
+    EXPECT_EQ(m.at("client.address"), "1.1.1.1");
+}
+
 TEST(HttpServer, NoPortIsInvented) {
     EXPECT_EQ(server("GET / HTTP/1.1\nhost: example.com\n").count("server.port"), 0u);
     EXPECT_EQ(server("GET / HTTP/1.1\nhost: example.com:x\n").count("server.port"), 0u);

@@ -58,7 +58,35 @@ bool at_blank_line(Call& call, Step& out) {
     return true;
 }
 
+// Most lines lie whole in one input, are well formed and mean nothing here. They are passed over
+// without a step of the state machine: its steps were a fifth of the shim's instructions per
+// request.
+void pass_plain_lines(Call& call) {
+    State& state = call.state;
+    if (state.has(mark_trailer)) return;
+    const uint8_t* const first = call.at;
+    uint32_t lines = 0;
+    while (true) {
+        const uint8_t* stop = find_token_end(call.at, call.end);
+        if (stop == call.at || stop == call.end || *stop != ':') break;
+        const ByteView name{call.at, static_cast<size_t>(stop - call.at)};
+        if (classify(call.parse.kind, name) != FieldName::other) break;
+        const uint8_t* line_end = find_value_stop(stop + 1, call.end);
+        if (call.end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') break;
+        call.at = line_end + 2;
+        ++lines;
+        if (call.empty()) break;
+    }
+    if (call.at == first) return;
+    const uint32_t fields = call.parse.message.fields + lines;
+    call.parse.message.fields = static_cast<uint16_t>(fields < UINT16_MAX ? fields : UINT16_MAX);
+    state.field = FieldName::other;  // a folded line would go on with it
+    state.clear(mark_first_line);
+}
+
 bool parse_line_start(Call& call, Step& out) {
+    pass_plain_lines(call);
+    if (call.empty()) return false;
     const uint8_t first = *call.at;
     if (first == '\r' || first == '\n') return at_blank_line(call, out);
     call.line = call.at;

@@ -81,7 +81,6 @@ Step end_head(Call& call) noexcept {
     } else {
         end_response_head(call);
     }
-    if (state.phase == Phase::chunk_size) state.left = 0;
     state.step = 0;
     // The head is known and reported; where the next message begins is not.
     if (state.has(mark_doubt) && state.phase != Phase::tunnel) state.phase = Phase::doomed;

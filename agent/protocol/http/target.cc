@@ -47,7 +47,6 @@ void emit_authority(Call& call) {
         emit(call, state.token_view());
     }
     state.token_size = 0;
-    state.clear(mark_userinfo);
 }
 
 // Each of these reads some of a piece that isn't empty and returns how much.

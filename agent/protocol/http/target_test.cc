@@ -105,6 +105,12 @@ TEST(CaptureOfFields, ValuesAreCutAt256Bytes) {
               "cut GET / HTTP/1.1\\nuser-agent: " + agent + "\\nhost: h\\n");
 }
 
+TEST(CaptureOfFields, WithoutWhatIsFoldedOrBroken) {
+    EXPECT_EQ(
+        captured(request("GET / HTTP/1.1\r\nHost: a\r\n .example\r\nUser-Agent: b\rc\r\n\r\n")),
+        "capture GET / HTTP/1.1\\nhost: a\\nuser-agent: b\\n");
+}
+
 TEST(CaptureOfFields, NotOfTrailersOrResponses) {
     EXPECT_EQ(captured(request(
                   "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: t\r\n\r\n")),
