@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/configuration.md names exactly the settings, variables and flags that there are."""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import remora_test  # noqa: E402
+from remora_test import BUILD, SOURCE  # noqa: E402
+
+TEXT = (SOURCE / "docs/configuration.md").read_text()
+
+
+def remora(*arguments):
+    return subprocess.run([str(BUILD / "remora"), *arguments], capture_output=True, text=True,
+                          check=True, env={"PATH": os.environ["PATH"]}).stdout
+
+
+class ConfigurationTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not (BUILD / "remora").exists():
+            raise unittest.SkipTest(f"no remora in {BUILD}")
+
+    def test_settings(self):
+        real = [line.split()[0] for line in remora("config").splitlines()]
+        documented = re.findall(r"^\| `([a-z_.]+)` \|", TEXT, re.M)
+        self.assertEqual(documented, real)
+
+    def test_variables(self):
+        table = (SOURCE / "agent/config/settings.cc").read_text()
+        real = set(re.findall(r'"((?:OTEL|REMORA)_[A-Z_]+)"', table))
+        rows = "\n".join(re.findall(r"^\| `[a-z_.]+` \|([^|]*)\|", TEXT, re.M))
+        self.assertEqual(set(re.findall(r"`([A-Z_]+)`", rows)), real)
+
+    def test_flags(self):
+        real = set(re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", remora("run", "--help"), re.M))
+        rows = "\n".join(re.findall(r"^\| (`--[^|]*)\|", TEXT, re.M))
+        self.assertEqual(set(re.findall(r"`(--[a-z-]+)", rows)), real - {"--help"})
+
+
+if __name__ == "__main__":
+    remora_test.main()
