@@ -29,6 +29,12 @@ void note_passed_descriptors(msghdr& message) noexcept {
     }
 }
 
+size_t capacity_of(const iovec* parts, size_t count) noexcept {
+    size_t total = 0;
+    for (size_t i = 0; i < count; ++i) total += parts[i].iov_len;
+    return total;
+}
+
 }  // namespace
 }  // namespace remora::shim
 
@@ -112,13 +118,19 @@ REMORA_WRAPPER ssize_t recvmsg(int fd, msghdr* message, int flags) {
 REMORA_WRAPPER int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags,
                             timespec* timeout) {
     const int done = real::recvmmsg(fd, messages, count, flags, timeout);
-    Conn* conn = done > 0 && (flags & MSG_PEEK) == 0 ? conn_of(fd) : nullptr;
+    if (done <= 0) return done;
+    const int saved = errno;
+    Conn* conn = conn_of(fd);
+    if (conn != nullptr && (flags & MSG_PEEK)) conn->peeked = true;
+    if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) conn = nullptr;
     for (int i = 0; i < done; ++i) {
-        if (conn != nullptr)
-            watch_received(*conn, fd, messages[i].msg_hdr.msg_iov, messages[i].msg_hdr.msg_iovlen,
-                           messages[i].msg_len);
+        const msghdr& message = messages[i].msg_hdr;
+        const bool asked = capacity_of(message.msg_iov, message.msg_iovlen) > 0;
+        if (conn != nullptr && asked)
+            watch_received(*conn, fd, message.msg_iov, message.msg_iovlen, messages[i].msg_len);
         note_passed_descriptors(messages[i].msg_hdr);
     }
+    errno = saved;
     return done;
 }
 

@@ -187,7 +187,7 @@ REMORA_WRAPPER ssize_t splice(int from, off64_t* from_offset, int to, off64_t* t
     const ssize_t moved = target == nullptr
                               ? call_splice(&arguments)
                               : transmit_file(*target, {to, &arguments, call_splice});
-    if (source != nullptr && moved > 0)
+    if (source != nullptr && (moved > 0 || (moved == 0 && size > 0)))
         watch_received(*source, from, nullptr, 0, static_cast<size_t>(moved));
     return moved;
 }

@@ -182,7 +182,10 @@ void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t
     const int saved = errno;
     Call call;
     call.fd = fd;
-    if (parts == nullptr)
+    call.refusal = REMORA_LOSS_not_injected_gather;
+    if (taken == 0)
+        end_of_stream(conn, received, call);
+    else if (parts == nullptr)
         feed_unseen(conn, received, taken, call);
     else
         feed_parts(conn, parts, count, taken, call);

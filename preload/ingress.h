@@ -28,7 +28,8 @@ struct Incoming {
 
 ssize_t receive(Conn& conn, const Incoming& in);
 
-// Bytes that came in by a call which we only watch (recvmmsg, splice with `parts` == nullptr).
+// Bytes that came in by a call which we only watch (recvmmsg, splice with `parts` == nullptr). None:
+// the stream has ended.
 void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept;
 
 }  // namespace remora::shim
