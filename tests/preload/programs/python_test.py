@@ -8,7 +8,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 import remora_test  # noqa: E402
 from parents import Downstream, judge, load  # noqa: E402
 from remora_test import (PYTHON, converse, free_port, need_python,  # noqa: E402
-                         seeded_random)
+                         seeded_random, wait_until)
 
 APP = pathlib.Path(__file__).parent / "apps/python_service.py"
 
@@ -135,6 +135,60 @@ class PythonTest(remora_test.TestCase):
                 self.assertEqual(wrong, [])
                 self.assertEqual(verdicts["right"], 300, verdicts)
                 self.assertGreater(verdicts["none"], 0)  # the background calls
+
+    def test_a_connection_that_another_thread_takes_over(self):
+        """Thread A answers request 1 of a connection and hands it on; while thread B works on request
+        2, A calls for itself: nobody's child. B's call after that is request 2's, or nobody's."""
+        downstream = self.server()
+        port = free_port()
+        script = self.file("handover.py", f"""
+import http.client, socket, threading
+handed, read, called = threading.Event(), threading.Event(), threading.Event()
+answer = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"
+def call(path):
+    client = http.client.HTTPConnection("127.0.0.1", {downstream.port})
+    client.request("GET", path)
+    client.getresponse().read()
+    client.close()
+connection = socket.create_server(("127.0.0.1", {port})).accept()[0]
+def a():
+    connection.recv(65536)
+    connection.sendall(answer)
+    handed.set()
+    read.wait()
+    call("/background")
+    called.set()
+def b():
+    handed.wait()
+    connection.recv(65536)
+    read.set()
+    called.wait()
+    call("/down/2")
+    connection.sendall(answer)
+threads = [threading.Thread(target=f) for f in (a, b)]
+for t in threads: t.start()
+for t in threads: t.join()
+""")
+        process = self.start(PYTHON, "-B", script)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+        def connected():
+            try:
+                client.connect()
+                return True
+            except OSError:
+                return False
+        wait_until(connected, "the script to listen")
+        for n in (1, 2):
+            client.request("GET", f"/call/{n}", headers={"X-Long": "x" * 300})
+            client.getresponse().read()
+        process.wait(0)
+        servers = {s["url.path"]: s for s in process.spans.where(kind="server")}
+        self.assertEqual(set(servers), {"/call/1", "/call/2"})
+        own = process.spans.one(kind="client", url_full=downstream.url("/background"))
+        self.assertEqual(own.parent_id, "")
+        call = process.spans.one(kind="client", url_full=downstream.url("/down/2"))
+        self.assertIn(call.parent_id, ("", servers["/call/2"].span_id))
 
     def test_process_of_a_client_script(self):
         peer = self.server()
