@@ -30,7 +30,11 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
     pipeline->spans_ = std::make_unique<SpanStage>(
         ResourceDefaults{config.service_name, config.resource_attributes}, count_loss,
         *pipeline->tail_sampler_);
-    pipeline->entrance_ = pipeline->spans_.get();
+    AssemblerOptions assembler;
+    assembler.sampler = config.sampler;
+    assembler.idle_limit_ns = std::chrono::nanoseconds(config.idle_limit).count();
+    pipeline->connections_ = std::make_unique<ConnectionAssembler>(assembler, *pipeline->spans_);
+    pipeline->entrance_ = pipeline->connections_.get();
 
     if (!record_file.empty()) {
         auto recorder = Recorder::create(record_file, *pipeline->entrance_);
@@ -57,6 +61,7 @@ Result<ReplayCounts> Pipeline::replay(ReplaySource& source) { return source.run(
 void Pipeline::stop(std::chrono::steady_clock::time_point deadline) {
     if (lanes_) lanes_->stop();
     if (recorder_) recorder_->flush();
+    if (connections_) connections_->stop();
     if (tail_sampler_) tail_sampler_->stop(deadline);
     stop_exporters(exporters_, deadline);
     if (view_) view_->stop(deadline);

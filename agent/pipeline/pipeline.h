@@ -14,6 +14,7 @@
 
 #include "agent/base/result.h"
 #include "agent/config/config.h"
+#include "agent/connection/connection_assembler.h"
 #include "agent/control/control_page.h"
 #include "agent/export/batch_processor.h"
 #include "agent/ingest/recorder.h"
@@ -55,6 +56,7 @@ private:
     std::unique_ptr<SpanFanOut> outputs_;
     std::unique_ptr<TailSampler> tail_sampler_;
     std::unique_ptr<SpanStage> spans_;
+    std::unique_ptr<ConnectionAssembler> connections_;
     std::unique_ptr<Recorder> recorder_;
     RecordSink* entrance_ = nullptr;
     std::unique_ptr<LanePoller> lanes_;
