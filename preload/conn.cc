@@ -112,6 +112,7 @@ Conn* make_conn() noexcept {
     conn.follow = Follow::fresh;
     conn.role = REMORA_ROLE_UNKNOWN;
     conn.accepted = conn.born_seen = conn.in_epoll = conn.peeked = conn.held = false;
+    conn.counted = false;
     conn.peer_known = conn.peer_closed = false;
     conn.abandoned_end = 0;
     conn.error_number = 0;
@@ -195,6 +196,16 @@ void set_peer(Conn& conn, const sockaddr* peer, socklen_t size) noexcept {
     } else if (peer->sa_family == AF_UNIX) {
         conn.peer_known = true;
     }
+}
+
+// Unique among all sockets since boot; 0: not a socket.
+uint64_t cookie_of(int fd) noexcept {
+    uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    const int saved = errno;
+    if (real::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) cookie = 0;
+    errno = saved;
+    return cookie;
 }
 
 // The connection was open in our parent when it forked. Unused, it is ours from here on; in use, its
@@ -380,17 +391,14 @@ void abandon(Conn& conn, remora_end end, int error_number) noexcept {
     conn.cleanup.fetch_or(cleanup_abandon);  // leave() sees to it
 }
 
+void learn_identity(Conn& conn, int fd) noexcept {
+    if (conn.cookie == 0 && fd >= 0 && !seccomp_filtered()) conn.cookie = cookie_of(fd);
+}
+
 bool identity_certain(Conn& conn, int fd) noexcept {
     if (known_conn(fd) != &conn) return false;
     if (seccomp_filtered()) return conn.born_seen;
-    uint64_t cookie = 0;
-    socklen_t size = sizeof(cookie);
-    const int saved = errno;
-    const bool asked = real::getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0;
-    errno = saved;
-    if (!asked) return false;
-    if (conn.cookie == 0) conn.cookie = cookie;
-    return conn.cookie == cookie;
+    return conn.cookie != 0 && conn.cookie == cookie_of(fd);
 }
 
 void learn_peer(Conn& conn, int fd) noexcept {

@@ -61,6 +61,7 @@ struct Conn {
     bool blocking = true;
     bool in_epoll = false;
     bool peeked = false;        // the program has peeked at the head that comes next
+    bool counted = false;       // it has asked how many bytes there are (FIONREAD): sizes must stay
     bool held = false;          // the request direction waits for the answer to a switch
     bool peer_known = false;
     bool peer_closed = false;   // the stream from the peer has ended
@@ -130,6 +131,8 @@ void release_queue(Conn& conn) noexcept;
 // soon as nobody is inside. The caller owns one direction.
 void abandon(Conn& conn, remora_end end, int error_number) noexcept;
 
+// When the first message begins: remembers which socket it is (SO_COOKIE).
+void learn_identity(Conn& conn, int fd) noexcept;
 // Is fd still the very socket that conn stands for? Asks SO_COOKIE; under a seccomp filter only a
 // socket whose birth we saw is certain.
 bool identity_certain(Conn& conn, int fd) noexcept;

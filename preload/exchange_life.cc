@@ -254,6 +254,10 @@ void begin_request(Conn& conn, Direction& direction, Call& call) noexcept {
         count_loss(REMORA_LOSS_pipeline_too_deep);
         return abandon(conn, REMORA_END_UNFOLLOWED, 0);
     }
+    if (conn.cookie == 0 && conn.protocol->injects) {
+        learn_identity(conn, call.fd);
+        call.identity_fresh = true;
+    }
     const uint32_t index = make_exchange(conn, call);
     if (index == 0) {
         count_loss(REMORA_LOSS_connection_table_full);
@@ -274,7 +278,7 @@ void request_head(Conn& conn, Direction& direction) noexcept {
         free_tracestate(conn.tracestate);
         conn.tracestate = 0;
     }
-    conn.peeked = false;
+    conn.peeked = conn.counted = false;
     if (direction.current == 0) return;
     Exchange& exchange = exchange_at(direction.current);
     exchange.answer_hint = direction.message.answer_hint;

@@ -218,7 +218,9 @@ REMORA_WRAPPER int ioctl(int fd, unsigned long request, ...) noexcept {
     const long argument = va_arg(list, long);
     va_end(list);
     const int result = real::ioctl(fd, request, argument);
-    if (request == FIONBIO && result == 0 && argument != 0)
-        note_nonblocking(fd, *reinterpret_cast<const int*>(argument) != 0);
+    if (result != 0 || argument == 0) return result;
+    if (request == FIONBIO) note_nonblocking(fd, *reinterpret_cast<const int*>(argument) != 0);
+    if (request == FIONREAD)
+        if (Conn* conn = known_conn(fd)) conn->counted = true;
     return result;
 }

@@ -5,6 +5,7 @@
 
 #include "preload/ingress.h"
 #include "preload/real.h"
+#include "preload/user_pointer.h"
 
 namespace remora::shim {
 namespace {
@@ -83,7 +84,9 @@ REMORA_WRAPPER ssize_t recvfrom(int fd, void* data, size_t size, int flags, sock
 
 REMORA_WRAPPER ssize_t readv(int fd, const iovec* parts, int count) {
     Conn* conn = conn_of(fd);
-    if (conn == nullptr || count < 0 || count > 1024) return real::readv(fd, parts, count);
+    if (conn == nullptr || count < 0 || count > 1024 ||
+        !readable(parts, static_cast<size_t>(count)))
+        return real::readv(fd, parts, count);
     Incoming in{fd, parts, static_cast<size_t>(count)};
     in.original = [](const Incoming& i, size_t) {
         return real::readv(i.fd, i.parts, static_cast<int>(i.count));
@@ -94,7 +97,8 @@ REMORA_WRAPPER ssize_t readv(int fd, const iovec* parts, int count) {
 REMORA_WRAPPER ssize_t recvmsg(int fd, msghdr* message, int flags) {
     Conn* conn = conn_of(fd);
     ssize_t size;
-    if (conn == nullptr || message == nullptr || message->msg_iovlen > 1024) {
+    if (conn == nullptr || !plausible(message) || message->msg_iovlen > 1024 ||
+        !readable(message->msg_iov, message->msg_iovlen)) {
         size = real::recvmsg(fd, message, flags);
     } else {
         ReceiveArguments arguments{nullptr, nullptr, message};

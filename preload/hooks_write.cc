@@ -7,6 +7,7 @@
 #include "preload/ingress.h"
 #include "preload/process_state.h"
 #include "preload/real.h"
+#include "preload/user_pointer.h"
 
 namespace remora::shim {
 namespace {
@@ -20,18 +21,6 @@ Outgoing describe(int fd, Via via, const iovec* parts, size_t count) noexcept {
     return out;
 }
 
-// The parser reads the program's buffers before the kernel does. A pointer that can't be a user's
-// goes to the kernel, which answers EFAULT.
-bool readable(const iovec* parts, size_t count) noexcept {
-    const auto plausible = [](const void* p) {
-        const auto at = reinterpret_cast<uintptr_t>(p);
-        return at >= 4096 && at < (uintptr_t{1} << 47);
-    };
-    if (count > 0 && !plausible(parts)) return false;
-    for (size_t i = 0; i < count; ++i)
-        if (parts[i].iov_len > 0 && !plausible(parts[i].iov_base)) return false;
-    return true;
-}
 
 struct SendfileArguments {
     int to, from;

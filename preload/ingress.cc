@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preload/ingress.h"
 
+#include <sys/ioctl.h>
+
 #include <cerrno>
 
 #include "preload/process_state.h"
@@ -37,7 +39,8 @@ bool head_may_come(const Conn& conn) noexcept {
 }
 
 size_t reserve_for(const Conn& conn, const Incoming& in, size_t total) noexcept {
-    if (!in.may_limit || total < reserve_from || (in.flags & MSG_WAITALL) || conn.peeked) return 0;
+    if (!in.may_limit || total < reserve_from || (in.flags & MSG_WAITALL)) return 0;
+    if (conn.peeked || conn.counted) return 0;
     if (!head_may_come(conn) || seccomp_filtered()) return 0;
     return (switches() & REMORA_SWITCH_NO_INGRESS_INSERT) ? 0 : reserve_size;
 }
@@ -89,6 +92,10 @@ __attribute__((noinline)) size_t take_head(Conn& conn, const Incoming& in, size_
     call.edits = &edits;
     call.room = total - size;
     call.same_size_only = in.count != 1;
+    // A full buffer that is told to be less than full looks like the end of what there was, and only
+    // where no descriptors can come along do we fetch the rest.
+    call.may_shrink = size < total || (in.may_limit && !(in.flags & MSG_WAITALL) &&
+                                       !seccomp_filtered());
     feed_parts(conn, in.parts, in.count, size, call);
     call.edits = nullptr;
     if (edits.count == 0) return size;
@@ -97,13 +104,24 @@ __attribute__((noinline)) size_t take_head(Conn& conn, const Incoming& in, size_
     return size;
 }
 
+// What the kernel still has, without waiting. It is asked first whether it has anything: a receive
+// call on an empty socket would take away an error that is the program's to see.
+size_t read_more(int fd, void* data, size_t size) noexcept {
+    int available = 0;
+    if (real::ioctl(fd, FIONREAD, &available) != 0 || available <= 0) return 0;
+    ssize_t more = real::recv(fd, data, size, MSG_DONTWAIT);
+    // A close that we did not see, and now the number is a file's.
+    if (more < 0 && errno == ENOTSOCK) more = real::read(fd, data, size);
+    return more > 0 ? static_cast<size_t>(more) : 0;
+}
+
 // The read was as long as we let it be, and what the program would be told is shorter than what it
 // asked for: the kernel may have more. One more read, bounded by the gap.
 size_t top_up(Conn& conn, const Incoming& in, size_t told, size_t total, Call& call) noexcept {
     auto* data = static_cast<uint8_t*>(in.parts[0].iov_base);
-    const ssize_t more = real::recv(in.fd, data + told, total - told, MSG_DONTWAIT);
-    if (more <= 0) return told;
-    iovec rest{data + told, static_cast<size_t>(more)};
+    const size_t more = read_more(in.fd, data + told, total - told);
+    if (more == 0) return told;
+    const iovec rest{data + told, more};
     call.lines.clear();
     call.refusal = REMORA_LOSS_not_injected_no_room;
     feed_parts(conn, &rest, 1, rest.iov_len, call);
@@ -141,14 +159,16 @@ ssize_t receive(Conn& conn, const Incoming& in) {
     const size_t total = total_of(in.parts, in.count);
     Direction& direction = conn.directions[received];
     if (in.flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) {
-        // One byte is the usual test for a closed connection; more may be the head itself, which
-        // then must not change between the peek and the read.
+        // One byte between messages is the usual test for a closed connection; all else may be part
+        // of a head, which then must not change between the peek and the read.
         const bool in_body = direction.in_message && !direction.in_head;
-        if ((in.flags & MSG_PEEK) && total > 1 && !in_body) conn.peeked = true;
+        if ((in.flags & MSG_PEEK) && (total > 1 || direction.in_head) && !in_body)
+            conn.peeked = true;
         return in.original(in, total);
     }
     if (in.flags & MSG_TRUNC) return discard(conn, in, total);
     if (!enter(conn, direction)) return in.original(in, total);
+    if (in.flags & MSG_DONTWAIT) conn.blocking = false;  // as good as: parent rule 3
     const size_t asked = total - reserve_for(conn, in, total);
     const ssize_t result = in.original(in, asked);
     const int saved = errno;
@@ -156,12 +176,9 @@ ssize_t receive(Conn& conn, const Incoming& in) {
     if (conn.opaque.load(std::memory_order_relaxed)) {
         // Somebody else came in meanwhile. The bytes are the program's all the same, and a read
         // that we shortened must not look short.
-        if (result > 0 && static_cast<size_t>(result) == asked && asked < total) {
-            const ssize_t more =
-                real::recv(in.fd, static_cast<char*>(in.parts[0].iov_base) + result,
-                           total - asked, MSG_DONTWAIT);
-            if (more > 0) told += more;
-        }
+        if (result > 0 && static_cast<size_t>(result) == asked && asked < total)
+            told += static_cast<ssize_t>(read_more(
+                in.fd, static_cast<char*>(in.parts[0].iov_base) + result, total - asked));
     } else if (result > 0) {
         told = static_cast<ssize_t>(take(conn, in, static_cast<size_t>(result), asked, total));
     } else if (result == 0 && total > 0) {

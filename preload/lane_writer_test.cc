@@ -269,7 +269,7 @@ TEST(LaneWriter, ManyThreads) {
     };
     std::thread agent([&] {
         while (!finished) {
-            session.control.heartbeat_ns = monotonic_now();
+            __atomic_store_n(&session.control.heartbeat_ns, monotonic_now(), __ATOMIC_RELAXED);
             drain();
         }
     });

@@ -29,14 +29,35 @@ struct Planner {
     // Only now is the descriptor's socket asked for: once per head that is really rewritten.
     bool may_edit() {
         if (server() && conn.peeked) return refuse(REMORA_LOSS_not_injected_peek), false;
-        if (call.fd >= 0 && !identity_certain(conn, call.fd))
-            return refuse(REMORA_LOSS_not_injected_identity), false;
-        return true;
+        if (call.fd < 0 || call.identity_fresh || identity_certain(conn, call.fd)) return true;
+        // The number is another socket's now: what is being parsed is not what it seems.
+        refuse(REMORA_LOSS_not_injected_identity);
+        abandon(conn, REMORA_END_UNFOLLOWED, 0);
+        return false;
     }
 
     [[nodiscard]] bool fits(ptrdiff_t growth) const {
-        return growth <= 0 || static_cast<size_t>(call.edits->delta() + growth) <= call.room ||
-               call.edits->delta() + growth <= 0;
+        if (growth == 0) return true;
+        const ptrdiff_t delta = call.edits->delta() + growth;
+        if (server() && conn.counted) return false;
+        if (delta < 0) return call.may_shrink;
+        return growth < 0 || static_cast<size_t>(delta) <= call.room;
+    }
+
+    // Of the lines of this field, or of both.
+    [[nodiscard]] ptrdiff_t size_of_lines(bool only_tracestate) const {
+        ptrdiff_t sum = 0;
+        for (unsigned i = 0; i < call.lines.count; ++i) {
+            if (only_tracestate && call.lines.fields[i] != PropagationField::tracestate) continue;
+            sum += static_cast<ptrdiff_t>(call.lines.lines[i].end - call.lines.lines[i].begin);
+        }
+        return sum;
+    }
+
+    [[nodiscard]] bool has_places(size_t text) {
+        if (edits().room(text, 1 + call.lines.count)) return true;
+        refuse(REMORA_LOSS_not_injected_no_room);
+        return false;
     }
 
     // The line that carries a valid traceparent comes to name our span.
@@ -55,11 +76,12 @@ struct Planner {
                                  static_cast<ptrdiff_t>(line->value_size);
         if (!same_size && call.same_size_only) return refuse(REMORA_LOSS_not_injected_gather);
         if (!fits(growth)) return refuse(REMORA_LOSS_not_injected_no_room);
-        if (!edits().room(traceparent_size, 1 + call.lines.count) || !may_edit()) return;
+        if (!has_places(traceparent_size) || !may_edit()) return;
         edits().add(line->value, line->value_size, {value, traceparent_size}, index, false);
         exchange.marks |= server() ? REMORA_MARK_REWRITTEN : REMORA_MARK_REPLACED;
         // A list that breaks the rules is dropped as a whole.
-        if (server() && head().tracestate_dropped() && !call.same_size_only)
+        if (server() && head().tracestate_dropped() && !call.same_size_only &&
+            fits(-size_of_lines(true)))
             remove_lines(PropagationField::tracestate);
     }
 
@@ -75,7 +97,6 @@ struct Planner {
     // one (Level 2, 3.3); ours is added.
     void insert() {
         if (server() && (switches() & REMORA_SWITCH_NO_INGRESS_INSERT)) return;
-        const bool lines = call.lines.count > 0 || lines_outside();
         if (lines_outside()) return refuse(REMORA_LOSS_not_injected_split);
         if (call.same_size_only) return refuse(REMORA_LOSS_not_injected_gather);
         char text[EditList::storage_size / 2];
@@ -84,16 +105,11 @@ struct Planner {
         const unsigned fields = exchange.tracestate_size > 0 && !server() ? 2 : 1;
         const int refusal = conn.protocol->refuse_insert(direction.message, size, fields);
         if (refusal >= 0) return refuse(static_cast<remora_loss>(refusal));
-        ptrdiff_t growth = static_cast<ptrdiff_t>(size);
-        if (lines)
-            for (unsigned i = 0; i < call.lines.count; ++i)
-                growth -= static_cast<ptrdiff_t>(call.lines.lines[i].end - call.lines.lines[i].begin);
+        const ptrdiff_t growth = static_cast<ptrdiff_t>(size) - size_of_lines(false);
         if (!fits(growth)) return refuse(REMORA_LOSS_not_injected_no_room);
-        if (!edits().room(size, 1 + call.lines.count) || !may_edit()) return;
-        if (lines) {
-            remove_lines(PropagationField::traceparent);
-            remove_lines(PropagationField::tracestate);
-        }
+        if (!has_places(size) || !may_edit()) return;
+        remove_lines(PropagationField::traceparent);
+        remove_lines(PropagationField::tracestate);
         edits().add(call.insert_at, 0, {text, size}, index, true);
         exchange.marks |= server() ? REMORA_MARK_REWRITTEN : REMORA_MARK_INJECTED;
     }

@@ -44,6 +44,8 @@ struct Call {
     EditList* edits = nullptr;  // nullptr: only watch, nothing can be rewritten
     remora_loss refusal = REMORA_LOSS_COUNT;  // then: why, where that is worth a count
     size_t room = 0;            // by how much edits may lengthen the bytes
+    bool may_shrink = true;     // or may edits only lengthen them?
+    bool identity_fresh = false;  // which socket it is was learned in this very call
     bool same_size_only = false;  // edits must not move bytes (read into several buffers)
     HeadLines lines;            // of the head that is open
     bool lines_earlier = false; // feeding bytes of an earlier call: no offset is valid
