@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "agent/context/span_context.h"
 #include "agent/span/span_text.h"
 #include "agent/span/span_times.h"
 
@@ -39,6 +40,7 @@ bool should_export_process_span(const remora_process& process) {
     memcpy(trace_id.bytes, process.trace_id, sizeof(trace_id.bytes));
     memcpy(span_id.bytes, process.span_id, sizeof(span_id.bytes));
     if (!trace_id.valid() || !span_id.valid()) return false;
+    if ((process.trace_flags & flag_sampled) == 0) return false;
     if ((process.states & REMORA_PROCESS_FORKED) != 0) return false;
     const bool server = (process.states & REMORA_PROCESS_SERVER) != 0;
     return !server || (process.states & REMORA_PROCESS_REFERENCED) != 0;

@@ -98,6 +98,9 @@ TEST(ProcessSpan, HostileTextsAreMended) {
 TEST(ProcessSpan, WhichOnesAreExported) {
     remora_process process = make_process();
     EXPECT_TRUE(should_export_process_span(process));
+    process.trace_flags = 2;  // not sampled
+    EXPECT_FALSE(should_export_process_span(process));
+    process.trace_flags = 1;
     process.states = REMORA_PROCESS_SERVER;
     EXPECT_FALSE(should_export_process_span(process));
     process.states = REMORA_PROCESS_SERVER | REMORA_PROCESS_REFERENCED;
