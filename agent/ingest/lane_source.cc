@@ -87,8 +87,22 @@ size_t LaneSource::poll(RecordSink& sink) {
     if (now - swept_ns_ >= options_.sweep_interval_ns) sweep(now, sink);
     if (any_ended_) finish_ended(sink);
     replenish();
-    live_.store(owners_.size(), std::memory_order_release);
+    publish_owners();
     return count;
+}
+
+void LaneSource::publish_owners() {
+    live_.store(owners_.size(), std::memory_order_release);
+    if (!std::exchange(owners_changed_, false)) return;
+    const std::lock_guard lock(mutex_);
+    live_pids_.clear();
+    for (const auto& owner : owners_)
+        if (owner->handle) live_pids_.push_back(owner->handle->host_pid());
+}
+
+std::vector<int> LaneSource::live_pids() const {
+    const std::lock_guard lock(mutex_);
+    return live_pids_;
 }
 
 void LaneSource::close(RecordSink& sink) {
@@ -100,7 +114,8 @@ void LaneSource::close(RecordSink& sink) {
     owners_.clear();
     for (const uint32_t index : claimed_) lanes_[index].owner = nullptr;
     claimed_.clear();
-    live_.store(0, std::memory_order_release);
+    owners_changed_ = true;
+    publish_owners();
 }
 
 std::chrono::nanoseconds LaneSource::rest() {
@@ -129,7 +144,7 @@ void LaneSource::wake() {
 }
 
 void LaneSource::note_exit(int pid, int exit_code) {
-    const std::lock_guard lock(exits_mutex_);
+    const std::lock_guard lock(mutex_);
     if (exits_.size() >= exits_kept) exits_.clear();
     exits_[pid] = exit_code;
 }
@@ -195,6 +210,7 @@ LaneSource::Owner& LaneSource::owner_of(const remora_process& process, RecordSin
         break;
     }
     owners_.push_back(std::make_unique<Owner>());
+    owners_changed_ = true;
     Owner& owner = *owners_.back();
     owner.process = process;
     owner.handle = ProcessHandle::find(process, own_namespace_);
@@ -289,6 +305,7 @@ void LaneSource::finish(Owner& owner, RecordSink& sink) {
                                  [&](const auto& other) { return other.get() == &owner; });
     std::swap(*at, owners_.back());
     owners_.pop_back();
+    owners_changed_ = true;
 }
 
 void LaneSource::report_end(Owner& owner, RecordSink& sink) {
@@ -297,7 +314,7 @@ void LaneSource::report_end(Owner& owner, RecordSink& sink) {
         std::optional<int> code;
         if (owner.handle) {
             code = owner.handle->exit_code();
-            const std::lock_guard lock(exits_mutex_);
+            const std::lock_guard lock(mutex_);
             const auto noted = exits_.find(owner.handle->host_pid());
             if (noted != exits_.end()) {
                 code = noted->second;

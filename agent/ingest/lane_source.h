@@ -25,7 +25,7 @@
 namespace remora {
 
 struct LaneSourceOptions {
-    uint32_t ready_lanes = 16;  // kept free for programs to come: 128 KiB of memory each
+    uint32_t ready_lanes = 32;  // kept free for programs to come: 128 KiB of memory each
     uint64_t idle_limit_ns = 300'000'000'000;  // an exchange that rests longer is finished as idle
     uint64_t sweep_interval_ns = 100'000'000;  // between looks at losses and at idle exchanges
 };
@@ -50,8 +50,11 @@ public:
     void wait(std::chrono::nanoseconds time);
     void wake();
 
-    // Processes that hold a lane and had not ended at the last poll.
+    // Processes that hold a lane and had not ended at the last poll. Who they are is what the lanes
+    // say: a hostile program may have claimed one in the name of another process.
     [[nodiscard]] size_t live_processes() const { return live_.load(std::memory_order_acquire); }
+    // Their numbers in our pid namespace.
+    [[nodiscard]] std::vector<int> live_pids() const;
     // A process of our pid namespace was waited for: what its exit code was.
     void note_exit(int pid, int exit_code);
 
@@ -85,6 +88,7 @@ private:
     void finish_ended(RecordSink& sink);
     void finish(Owner& owner, RecordSink& sink);
     void report_end(Owner& owner, RecordSink& sink);
+    void publish_owners();
     void replenish();
     void trim();
 
@@ -104,9 +108,11 @@ private:
     uint64_t fullest_ = 0;  // finished slots of one lane in the last poll
     std::chrono::nanoseconds rest_;
     bool any_ended_ = false;
+    bool owners_changed_ = false;
     bool out_of_memory_ = false;
-    std::mutex exits_mutex_;
+    mutable std::mutex mutex_;            // guards the two below
     std::unordered_map<int, int> exits_;  // by pid; few: children that were waited for
+    std::vector<int> live_pids_;
     std::atomic<size_t> live_{0};
 };
 

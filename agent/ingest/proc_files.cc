@@ -119,24 +119,27 @@ int find_host_pid(uint32_t pid, uint64_t pid_namespace) {
     return found;
 }
 
+std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inode) {
+    const std::string maps = read_file(fmt::format("/proc/{}/maps", pid), 4u << 20);
+    if (maps.empty()) return std::nullopt;
+    const std::string wanted = fmt::format(" {} ", inode);
+    for (size_t at = maps.find(memory_file); at != std::string::npos;
+         at = maps.find(memory_file, at + 1)) {
+        const size_t line = maps.rfind('\n', at) + 1;  // npos + 1 is 0: the first line
+        if (std::string_view(maps).substr(line, at - line).find(wanted) != std::string_view::npos)
+            return true;
+    }
+    return false;
+}
+
 std::vector<int> processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns) {
     std::vector<int> found;
-    const std::string wanted = fmt::format(" {} ", inode);
     const int self = ::getpid();
     for_each_process([&](int pid) {
         if (pid == self) return true;
         const auto stat = read_process_stat(pid);
         if (!stat || stat->start_ns < start_ns || stat->state == 'Z') return true;
-        const std::string maps = read_file(fmt::format("/proc/{}/maps", pid), 4u << 20);
-        for (size_t at = maps.find(memory_file); at != std::string::npos;
-             at = maps.find(memory_file, at + 1)) {
-            const size_t line = maps.rfind('\n', at) + 1;  // npos + 1 is 0: the first line
-            if (std::string_view(maps).substr(line, at - line).find(wanted) !=
-                std::string_view::npos) {
-                found.push_back(pid);
-                break;
-            }
-        }
+        if (process_maps(pid, memory_file, inode).value_or(false)) found.push_back(pid);
         return true;
     });
     return found;

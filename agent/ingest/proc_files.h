@@ -25,6 +25,10 @@ uint64_t own_pid_namespace();
 // last number of NSpid in /proc/<pid>/status, Linux 4.1); 0: none is visible. Reads all of /proc.
 int find_host_pid(uint32_t pid, uint64_t pid_namespace);
 
+// Does the process map the memory file with this inode and name? Nothing: we are not allowed to
+// know.
+std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inode);
+
 // Processes, started not before start_ns, that map the memory file with this inode and name. Reads
 // the maps of all of them.
 std::vector<int> processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns);

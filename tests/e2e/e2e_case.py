@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import re
+import select
 import socket
 import sys
 import threading
@@ -15,7 +16,8 @@ sys.path.insert(0, str(HERE.parent / "support"))
 # pylint: disable=wrong-import-position,unused-import
 import remora_test  # noqa: E402
 from remora_test import (BUILD, PATIENCE, PYTHON, converse, free_port, main,  # noqa: E402,F401
-                         need, response, seeded_random, wait_until)
+                         mask_traceparent, need, response, seeded_random, strip_traceparent,
+                         wait_until)
 
 APPS = HERE / "apps"
 REMORA = BUILD / "remora"
@@ -80,10 +82,10 @@ class Load:
     nobody answers. .complete: the numbers whose answer came in full; .wrong: answers that are not
     the body which `body` says."""
 
-    def __init__(self, port, connections=8, body=lambda n: f"/{n}\n".encode()):
+    def __init__(self, port, connections=8, path="/{}", body=lambda n: f"/{n}\n".encode()):
         self.complete = []
         self.wrong = []
-        self._port, self._body = port, body
+        self._port, self._path, self._body = port, path, body
         self._numbers = itertools.count()
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._work) for _ in range(connections)]
@@ -107,7 +109,7 @@ class Load:
     def _ask(self, client):
         while not self._stop.is_set():
             n = next(self._numbers)
-            client.request("GET", f"/{n}")
+            client.request("GET", self._path.format(n))
             answer = client.getresponse()
             body = answer.read()
             self.complete.append(n)
@@ -132,7 +134,7 @@ class Load:
 
 
 class SilentServer:
-    """Accepts, reads, and never answers."""
+    """Accepts, and never answers."""
 
     def __init__(self):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -148,6 +150,10 @@ class SilentServer:
                 return
             self.connections.append(connection)
 
+    def requests(self):
+        """How many connections hold a request."""
+        return len(select.select(self.connections, [], [], 0)[0])
+
     def close(self):
         self._listener.close()
         for connection in self.connections:
@@ -161,13 +167,16 @@ class EndToEndTestCase(remora_test.TestCase):
         process = self.start(PYTHON, "-B", APPS / "server.py", port, *arguments, **options)
         return port, process.wait_for_port(port)
 
-    def nginx(self, upstream=1, workers=1, daemon="off", port=None, **options):
+    def nginx_config(self, port, upstream, workers=1, daemon="off"):
         need("nginx")
-        port = port or free_port()
         user = "user root;" if os.getuid() == 0 else ""
-        config = self.file("nginx.conf", NGINX.format(
+        return self.file("nginx.conf", NGINX.format(
             dir=self.directory, port=port, upstream=upstream, daemon=daemon, workers=workers,
             user=user))
+
+    def nginx(self, upstream=1, workers=1, daemon="off", port=None, **options):
+        port = port or free_port()
+        config = self.nginx_config(port, upstream, workers, daemon)
         process = self.start("nginx", "-e", self.directory / "error.log", "-c", config, **options)
         if daemon == "off":
             process.wait_for_port(port)

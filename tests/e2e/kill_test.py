@@ -39,8 +39,7 @@ class Killed(EndToEndTestCase):
         port, process = self.cpp_server(silent.port)
         for n in range(3):
             self.addCleanup(open_request(port, f"/call/{n}").close)
-        wait_until(lambda: len(silent.connections) >= 3 and all(
-            c.recv(1, socket.MSG_PEEK) for c in silent.connections[:3]), "calls to the downstream")
+        wait_until(lambda: silent.requests() >= 3, "calls to the downstream")
         # This service answers with the request's head as it was handed.
         load = Load(port, 8, body=lambda n: None).wait(1500)
         kill(programs_of(process))
@@ -61,7 +60,7 @@ class Killed(EndToEndTestCase):
         port, process = self.nginx(silent.port, workers=3)
         for n in range(4):
             self.addCleanup(open_request(port, f"/app/{n}").close)
-        wait_until(lambda: len(silent.connections) >= 4, "requests at the upstream")
+        wait_until(lambda: silent.requests() >= 4, "requests at the upstream")
         load = Load(port, 8).wait(2000)
         kill(sorted(programs_of(process)))
         load.join()
@@ -222,10 +221,9 @@ class Daemons(EndToEndTestCase):
     def test_a_python_daemon(self):
         port, process = self.python_server("threads", "daemon")
         load = Load(port, 4).wait(200).stop()
-        self.assertIsNone(process.popen.poll())
+        wait_until(lambda: "following 1 process" in process.stderr, "remora to say that it stays")
         self.assertEqual(fetch(port, "/quit"), b"/quit\n")
         process.wait(0)
-        self.assertIn("following 1 process", process.stderr)
         self.check_spans(process.spans)
         self.assert_all_served(load, process.spans)
         process.spans.one(url_path="/quit")
@@ -235,8 +233,10 @@ class EndedByRequest(EndToEndTestCase):
     def check(self, start, number, bare_status):
         port, process = start(traced=True)
         load = Load(port, 8).wait(500)
+        program = min(programs_of(process))
         process.popen.send_signal(number)
-        load.join()
+        wait_until(lambda: program not in programs_of(process), "the program's end")
+        load.stop()  # a forking server's children go on until their clients leave
         process.wait(bare_status)
         self.check_spans(process.spans)
         self.assert_all_served(load, process.spans)

@@ -24,6 +24,7 @@ DOWN = next((w[5:] for w in WORDS if w.startswith("down=")), None)
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # head and body in one call: no waiting for delayed acknowledgements
 
     def do_GET(self):
         if self.path == "/hang":
