@@ -98,6 +98,7 @@ TEST_F(LaneSourceTest, ReportsTheProcessAndThenItsExchange) {
     EXPECT_EQ("200", log.exchanges[0].response);
     EXPECT_EQ(7u, log.exchanges[0].exchange.sequence);
     EXPECT_EQ(1u, source->live_processes());
+    EXPECT_EQ(std::vector<int>{::getpid()}, source->live_pids());
     EXPECT_EQ(0u, source->poll(log));
     EXPECT_EQ("px", log.order);
 }
@@ -249,6 +250,7 @@ TEST_F(LaneSourceTest, FinishesWhatAKilledProcessLeftOpen) {
     EXPECT_EQ(1u, log.lost(REMORA_LOSS_ring_full));
     EXPECT_EQ(0u, log.lost(REMORA_LOSS_record_invalid));
     EXPECT_EQ(0u, source->live_processes());
+    EXPECT_TRUE(source->live_pids().empty());
     const remora_process& last = log.processes.back();
     EXPECT_NE(0u, last.end_ns);
     EXPECT_EQ(uint32_t{REMORA_PROCESS_EXITED}, last.states);

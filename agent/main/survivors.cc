@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/ingest/proc_files.h"
 #include "bpf/abi/control.h"
@@ -14,13 +15,34 @@ Survivors::Survivors(const LaneSource& source) : source_(source) {
     if (const auto stat = read_process_stat(::getpid())) our_start_ns_ = stat->start_ns;
 }
 
+bool Survivors::is_ours(int pid) const {
+    const auto stat = read_process_stat(pid);
+    if (!stat || stat->start_ns < our_start_ns_) return false;
+    // Of another user's process we can't know.
+    return process_maps(pid, REMORA_LANES_MEMFD, source_.file().inode()).value_or(true);
+}
+
+size_t Survivors::lane_holders() {
+    std::unordered_map<int, bool> now;
+    size_t count = 0;
+    for (const int pid : source_.live_pids()) {
+        const auto before = known_.find(pid);
+        const bool ours = before != known_.end() ? before->second : is_ours(pid);
+        now[pid] = ours;
+        if (ours) ++count;
+    }
+    known_ = std::move(now);
+    return count;
+}
+
 size_t Survivors::count() {
     std::erase_if(mapped_, [](const ProcessHandle& process) { return process.ended(); });
-    if (source_.live_processes() == 0 && mapped_.empty())
+    const size_t holders = lane_holders();
+    if (holders == 0 && mapped_.empty())
         for (const int pid :
              processes_that_map(REMORA_LANES_MEMFD, source_.file().inode(), our_start_ns_))
             if (auto process = ProcessHandle::open(pid)) mapped_.push_back(std::move(*process));
-    return std::max(source_.live_processes(), mapped_.size());
+    return std::max(holders, mapped_.size());
 }
 
 }  // namespace remora
