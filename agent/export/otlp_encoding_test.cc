@@ -267,6 +267,23 @@ TEST(OtlpJson, SpellsNumbersThatJsonDoesNotHave) {
     EXPECT_EQ(attributes[1]["value"]["doubleValue"], "-Infinity");
 }
 
+TEST(OtlpJson, EscapesAnyText) {
+    std::string every;
+    for (int c = 0; c < 0x80; ++c) every += static_cast<char>(c);
+    every += "\xe2\x80\xa8 \xf0\x9f\x90\x9f";
+    Span span = test::make_span(1, 2, 0, SpanKind::server, every, 0, 1, nullptr);
+    span.attributes = {{every, every}};
+    const json parsed = json::parse(encode_otlp_json({span}));
+    const json& read = parsed["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+    EXPECT_EQ(read["name"], every);
+    EXPECT_EQ(read["attributes"][0]["key"], every);
+    EXPECT_EQ(read["attributes"][0]["value"]["stringValue"], every);
+}
+
+TEST(OtlpJson, AnEmptyBatchIsAnEmptyRequest) {
+    EXPECT_EQ(encode_otlp_json({}), R"({"resourceSpans":[]})");
+}
+
 TEST(OtlpJson, MendsTextThatIsNotUtf8) {
     const Span span = test::make_span(1, 2, 0, SpanKind::server, "a\xff", 0, 1, nullptr);
     EXPECT_THAT(encode_otlp_json({span}), HasSubstr("a\xef\xbf\xbd"));

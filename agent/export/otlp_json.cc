@@ -1,118 +1,161 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/export/otlp_json.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "agent/base/utf8.h"
-#include "agent/context/ids.h"
+#include "agent/export/json_writer.h"
 #include "agent/export/resource_groups.h"
 
 namespace remora {
 namespace {
 
-// Keeps the order in which members are set: a person may read the file.
-using Json = nlohmann::ordered_json;
-
-template <typename Id>
-std::string hex(const Id& id) {
-    std::string digits(2 * sizeof(id.bytes), '\0');
-    write_hex(id.bytes, sizeof(id.bytes), digits.data());
-    return digits;
-}
-
-// JSON has no NaN and no infinity; the mapping of protobuf spells them.
-Json number(double value) {
-    if (std::isnan(value)) return "NaN";
-    if (std::isinf(value)) return value > 0 ? "Infinity" : "-Infinity";
-    return value;
-}
+using Json = nlohmann::json;
 
 struct ValueWriter {
-    Json operator()(const std::string& v) const { return {{"stringValue", v}}; }
-    Json operator()(int64_t v) const { return {{"intValue", std::to_string(v)}}; }
-    Json operator()(double v) const { return {{"doubleValue", number(v)}}; }
-    Json operator()(bool v) const { return {{"boolValue", v}}; }
-    Json operator()(const std::vector<std::string>& v) const {
-        Json values = Json::array();
-        for (const std::string& text : v) values.push_back({{"stringValue", text}});
-        return {{"arrayValue", {{"values", std::move(values)}}}};
+    JsonWriter& out;
+    void operator()(const std::string& v) const {
+        out.key("stringValue");
+        out.text(v);
+    }
+    void operator()(int64_t v) const {
+        out.key("intValue");
+        out.number_text(v);
+    }
+    void operator()(double v) const {
+        out.key("doubleValue");
+        out.number(v);
+    }
+    void operator()(bool v) const {
+        out.key("boolValue");
+        out.boolean(v);
+    }
+    void operator()(const std::vector<std::string>& v) const {
+        out.key("arrayValue");
+        out.begin_object();
+        out.key("values");
+        out.begin_array();
+        for (const std::string& text : v) {
+            out.begin_object();
+            (*this)(text);
+            out.end_object();
+        }
+        out.end_array();
+        out.end_object();
     }
 };
 
-Json attributes_json(const std::vector<Attribute>& attributes) {
-    Json list = Json::array();
+void write_text(JsonWriter& out, const char* name, const std::string& value) {
+    out.key(name);
+    out.text(value);
+}
+
+void write_number_text(JsonWriter& out, const char* name, uint64_t value) {
+    out.key(name);
+    out.number_text(value);
+}
+
+template <typename Id>
+void write_id(JsonWriter& out, const char* name, const Id& id) {
+    out.key(name);
+    out.hex(id.bytes, sizeof(id.bytes));
+}
+
+void write_attributes(JsonWriter& out, const std::vector<Attribute>& attributes) {
+    out.key("attributes");
+    out.begin_array();
     for (const Attribute& attribute : attributes) {
-        Json pair = Json::object();
-        pair["key"] = attribute.key;
-        pair["value"] = std::visit(ValueWriter{}, attribute.value);
-        list.push_back(std::move(pair));
+        out.begin_object();
+        write_text(out, "key", attribute.key);
+        out.key("value");
+        out.begin_object();
+        std::visit(ValueWriter{out}, attribute.value);
+        out.end_object();
+        out.end_object();
     }
-    return list;
+    out.end_array();
 }
 
-Json events_json(const Span& span) {
-    Json list = Json::array();
+void write_events(JsonWriter& out, const Span& span) {
+    if (span.events.empty()) return;
+    out.key("events");
+    out.begin_array();
     for (const SpanEvent& event : span.events) {
-        Json item = Json::object();
-        item["timeUnixNano"] = std::to_string(event.time_unix_ns);
-        item["name"] = event.name;
-        if (!event.attributes.empty()) item["attributes"] = attributes_json(event.attributes);
-        list.push_back(std::move(item));
+        out.begin_object();
+        write_number_text(out, "timeUnixNano", event.time_unix_ns);
+        write_text(out, "name", event.name);
+        if (!event.attributes.empty()) write_attributes(out, event.attributes);
+        out.end_object();
     }
-    return list;
+    out.end_array();
 }
 
-Json links_json(const Span& span) {
-    Json list = Json::array();
+void write_links(JsonWriter& out, const Span& span) {
+    if (span.links.empty()) return;
+    out.key("links");
+    out.begin_array();
     for (const SpanLink& link : span.links) {
-        Json item = Json::object();
-        item["traceId"] = hex(link.trace_id);
-        item["spanId"] = hex(link.span_id);
-        if (!link.trace_state.empty()) item["traceState"] = link.trace_state;
-        if (!link.attributes.empty()) item["attributes"] = attributes_json(link.attributes);
-        list.push_back(std::move(item));
+        out.begin_object();
+        write_id(out, "traceId", link.trace_id);
+        write_id(out, "spanId", link.span_id);
+        if (!link.trace_state.empty()) write_text(out, "traceState", link.trace_state);
+        if (!link.attributes.empty()) write_attributes(out, link.attributes);
+        out.end_object();
     }
-    return list;
+    out.end_array();
 }
 
-Json status_json(const Span& span) {
-    Json status = Json::object();
-    if (!span.status_message.empty()) status["message"] = span.status_message;
-    if (span.status != StatusCode::unset) status["code"] = static_cast<int>(span.status);
-    return status;
+void write_status(JsonWriter& out, const Span& span) {
+    out.key("status");
+    out.begin_object();
+    if (!span.status_message.empty()) write_text(out, "message", span.status_message);
+    if (span.status != StatusCode::unset) {
+        out.key("code");
+        out.number(static_cast<uint32_t>(span.status));
+    }
+    out.end_object();
 }
 
-Json span_json(const Span& span) {
-    Json out = Json::object();
-    out["traceId"] = hex(span.trace_id);
-    out["spanId"] = hex(span.span_id);
-    if (!span.trace_state.empty()) out["traceState"] = span.trace_state;
-    if (span.parent_id.valid()) out["parentSpanId"] = hex(span.parent_id);
-    out["flags"] = otlp_flags(span);
-    out["name"] = span.name;
-    out["kind"] = static_cast<int>(span.kind);
-    out["startTimeUnixNano"] = std::to_string(span.start_unix_ns);
-    out["endTimeUnixNano"] = std::to_string(span.end_unix_ns);
-    out["attributes"] = attributes_json(span.attributes);
-    if (!span.events.empty()) out["events"] = events_json(span);
-    if (!span.links.empty()) out["links"] = links_json(span);
-    out["status"] = status_json(span);
-    return out;
+void write_span(JsonWriter& out, const Span& span) {
+    out.begin_object();
+    write_id(out, "traceId", span.trace_id);
+    write_id(out, "spanId", span.span_id);
+    if (!span.trace_state.empty()) write_text(out, "traceState", span.trace_state);
+    if (span.parent_id.valid()) write_id(out, "parentSpanId", span.parent_id);
+    out.key("flags");
+    out.number(otlp_flags(span));
+    write_text(out, "name", span.name);
+    out.key("kind");
+    out.number(static_cast<uint32_t>(span.kind));
+    write_number_text(out, "startTimeUnixNano", span.start_unix_ns);
+    write_number_text(out, "endTimeUnixNano", span.end_unix_ns);
+    write_attributes(out, span.attributes);
+    write_events(out, span);
+    write_links(out, span);
+    write_status(out, span);
+    out.end_object();
 }
 
-Json group_json(const ResourceGroup& group) {
-    Json scope_spans = Json::object();
-    scope_spans["scope"] = {{"name", scope_name}, {"version", scope_version}};
-    Json& list = scope_spans["spans"] = Json::array();
-    for (const Span* span : group.spans) list.push_back(span_json(*span));
-    Json out = Json::object();
-    Json resource = Json::object();
-    if (group.resource != nullptr)
-        resource["attributes"] = attributes_json(group.resource->attributes);
-    out["resource"] = std::move(resource);
-    out["scopeSpans"] = Json::array({std::move(scope_spans)});
-    return out;
+void write_group(JsonWriter& out, const ResourceGroup& group) {
+    out.begin_object();
+    out.key("resource");
+    out.begin_object();
+    if (group.resource != nullptr) write_attributes(out, group.resource->attributes);
+    out.end_object();
+    out.key("scopeSpans");
+    out.begin_array();
+    out.begin_object();
+    out.key("scope");
+    out.begin_object();
+    write_text(out, "name", scope_name);
+    write_text(out, "version", scope_version);
+    out.end_object();
+    out.key("spans");
+    out.begin_array();
+    for (const Span* span : group.spans) write_span(out, *span);
+    out.end_array();
+    out.end_object();
+    out.end_array();
+    out.end_object();
 }
 
 // A 64-bit integer is a string in this mapping; readers have to take a number too.
@@ -130,12 +173,16 @@ std::string text(const Json& object, const char* member) {
 }  // namespace
 
 std::string encode_otlp_json(const std::vector<Span>& spans) {
-    Json groups = Json::array();
-    for (const ResourceGroup& group : group_by_resource(spans)) groups.push_back(group_json(group));
-    Json request = Json::object();
-    request["resourceSpans"] = std::move(groups);
-    // `replace` so that a text that slipped through is mended instead of thrown at.
-    return request.dump(-1, ' ', false, Json::error_handler_t::replace);
+    std::string text;
+    text.reserve(spans.size() * 1536);
+    JsonWriter out(text);
+    out.begin_object();
+    out.key("resourceSpans");
+    out.begin_array();
+    for (const ResourceGroup& group : group_by_resource(spans)) write_group(out, group);
+    out.end_array();
+    out.end_object();
+    return text;
 }
 
 OtlpResponse decode_otlp_json_response(std::string_view body) {
