@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a client's peers get: the client's bytes and whole trace lines, nothing else; no stall, no
+// false short count, no id on the wire without its span.
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/preload/torture/egress_plan.h"
+#include "tests/preload/torture/support/head_check.h"
+#include "tests/preload/torture/support/seed.h"
+#include "tests/preload/torture/support/sockets.h"
+#include "tests/preload/torture/support/traced_run.h"
+
+namespace torture {
+namespace {
+
+constexpr unsigned threads = 3;
+
+// What one peer saw of one connection.
+struct Seen {
+    std::vector<std::string> heads;
+    std::string problem;
+};
+
+// Reads what a client sends, at its own pace, and answers each request once it is there.
+class Peer {
+public:
+    Peer(int fd, EgressPlan plan) : fd_(fd), plan_(std::move(plan)) {
+        set_nonblocking(fd, true);
+        early_ = plan_.rest.chance(10);
+    }
+
+    Seen run() {
+        while (!ended_ && seen_.problem.empty()) {
+            const short wanted = static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT));
+            pollfd one{fd_, wanted, 0};
+            const int ready = poll(&one, 1, patience_ms);
+            if (ready == 0) return complain("stalled"), seen_;
+            if (one.revents & POLLOUT) flush();
+            if (one.revents & (POLLIN | POLLHUP | POLLERR)) read_some();
+            take_requests();
+            end_response();
+        }
+        const std::string rest = in_.substr(at_);
+        if (seen_.problem.empty() && rest != plan_.stream.tail)
+            complain("what follows the last request is not what was sent: " + rest.substr(0, 300));
+        return seen_;
+    }
+
+private:
+    void complain(const std::string& what) {
+        if (!seen_.problem.empty()) return;
+        seen_.problem = what + " (request " + std::to_string(next_) + " of " +
+                        std::to_string(plan_.stream.requests.size()) + ", " +
+                        std::to_string(in_.size()) + " bytes read)";
+    }
+
+    void flush() {
+        const ssize_t n = send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL);
+        if (n > 0) out_.erase(0, static_cast<size_t>(n));
+        if (n < 0 && errno != EAGAIN) complain("the client reset the connection");
+    }
+
+    void read_some() {
+        std::string buffer(1 + plan_.rest.skewed(plan_.slow_peer ? 3000 : 100'000), '\0');
+        if (plan_.slow_peer && plan_.rest.chance(20)) poll(nullptr, 0, 1);
+        const ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
+        if (n > 0) in_.append(buffer, 0, static_cast<size_t>(n));
+        if (n == 0) ended_ = true;
+        if (n < 0 && errno != EAGAIN) complain(std::string("reading: ") + strerror(errno));
+    }
+
+    // Answers go out in part when a head is there, the rest when the body is.
+    void take_requests() {
+        const auto& requests = plan_.stream.requests;
+        while (next_ < requests.size()) {
+            const Request& request = requests[next_];
+            if (head_ == 0) {
+                head_ = head_size_at(in_, at_);
+                if (head_ == 0) return;
+                seen_.heads.push_back(in_.substr(at_, head_));
+                answered_ = early_ ? request.response.bytes.size() : request.response.interim_size;
+                out_ += request.response.bytes.substr(0, answered_);
+            }
+            if (in_.size() < at_ + head_ + request.body.size()) return;
+            if (in_.compare(at_ + head_, request.body.size(), request.body) != 0)
+                return complain("a body is not what was sent");
+            out_ += request.response.bytes.substr(answered_);
+            at_ += head_ + request.body.size();
+            head_ = 0;
+            ++next_;
+        }
+    }
+
+    void end_response() {
+        const auto& requests = plan_.stream.requests;
+        if (next_ < requests.size() || requests.empty() || !out_.empty()) return;
+        if (requests.back().response.until_close) shutdown(fd_, SHUT_WR);
+    }
+
+    int fd_;
+    EgressPlan plan_;
+    bool early_;
+    bool ended_ = false;
+    std::string in_, out_;
+    size_t at_ = 0, head_ = 0, answered_ = 0;
+    size_t next_ = 0;
+    Seen seen_;
+};
+
+struct Tally {
+    unsigned requests = 0, inserted = 0, left = 0, missed = 0;
+};
+
+class Egress : public testing::Test {
+protected:
+    void run(uint64_t seed, unsigned connections) {
+        std::vector<Seen> seen(connections);
+        std::vector<std::string> command = {beside("egress_actor"), std::to_string(seed),
+                                            std::to_string(connections)};
+        std::vector<std::thread> peers;
+        std::vector<int> listeners;
+        for (unsigned t = 0; t < threads; ++t) {
+            uint16_t port = 0;
+            // Every other listener's connections have the smallest receive buffer there is.
+            listeners.push_back(listen_on_loopback(port, t % 2 == 0 ? 2304 : 0));
+            command.push_back(std::to_string(port));
+        }
+        TracedRun client(command);
+        for (unsigned t = 0; t < threads; ++t)
+            peers.emplace_back([&, t] { serve(listeners[t], t, seed, seen); });
+        const Outcome outcome = client.wait();
+        for (int listener : listeners) shutdown(listener, SHUT_RDWR);  // ends an accept()
+        for (std::thread& peer : peers) peer.join();
+        for (int listener : listeners) close(listener);
+        ASSERT_TRUE(outcome.succeeded()) << outcome.error_text;
+        check(seed, seen, outcome);
+    }
+
+    static void serve(int listener, unsigned first, uint64_t seed, std::vector<Seen>& seen) {
+        for (unsigned i = first; i < seen.size(); i += threads) {
+            const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+            if (fd < 0) return;
+            seen[i] = Peer(fd, egress_plan(seed, i)).run();
+            close(fd);
+        }
+    }
+
+    static void check(uint64_t seed, const std::vector<Seen>& seen, const Outcome& outcome) {
+        Tally tally;
+        std::map<std::string, std::vector<const Span*>> by_path;
+        for (const Span& span : outcome.spans) by_path[span.path()].push_back(&span);
+        for (unsigned i = 0; i < seen.size(); ++i) {
+            SCOPED_TRACE("connection " + std::to_string(i));
+            const EgressPlan plan = egress_plan(seed, i);
+            ASSERT_EQ(seen[i].problem, "");
+            ASSERT_EQ(seen[i].heads.size(), plan.stream.requests.size());
+            for (size_t k = 0; k < seen[i].heads.size(); ++k)
+                check_request(plan.stream.requests[k], seen[i].heads[k], by_path, outcome, tally);
+            if (HasFatalFailure()) return;
+        }
+        printf(
+            "%u connections, %u requests: %u injected, %u left alone by rule, %u otherwise; %s\n",
+            static_cast<unsigned>(seen.size()), tally.requests, tally.inserted, tally.left,
+            tally.missed, outcome.summary().c_str());
+        EXPECT_LE(tally.missed, outcome.not_injected());
+    }
+
+    static void check_request(const Request& request, const std::string& seen,
+                              std::map<std::string, std::vector<const Span*>>& by_path,
+                              const Outcome& outcome, Tally& tally) {
+        SCOPED_TRACE(request.method + " " + request.path);
+        ++tally.requests;
+        const HeadVerdict verdict = check_head(request, seen, false);
+        ASSERT_NE(verdict.what, HeadVerdict::What::wrong) << verdict.explanation;
+        const bool foreign =
+            request.own == OwnTrace::valid || request.own == OwnTrace::valid_future;
+        if (verdict.what == HeadVerdict::What::inserted) {
+            ++tally.inserted;
+            const Span* span = outcome.by_id(verdict.span_id);
+            ASSERT_NE(span, nullptr) << "no span of the id on the wire " << verdict.span_id;
+            EXPECT_EQ(span->trace_id, verdict.trace_id);
+            EXPECT_EQ(verdict.flags, "03");
+        } else if (request.odd || request.near_limit || foreign) {
+            ++tally.left;
+        } else {
+            ++tally.missed;
+            // Only lines that were cut over two calls excuse it.
+            EXPECT_NE(request.own, OwnTrace::none) << "not injected:\n" << seen.substr(0, 2000);
+        }
+        if (request.method == "CONNECT") return;
+        const auto& spans = by_path[request.path];
+        if (foreign && !sampled(request)) {
+            EXPECT_EQ(spans.size(), 0u) << "its own parent is not sampled";
+            return;
+        }
+        ASSERT_EQ(spans.size(), 1u) << outcome.summary() << "\n" << request.head.substr(0, 2000);
+        check_span(request, verdict, *spans[0], outcome);
+    }
+
+    static void check_span(const Request& request, const HeadVerdict& verdict, const Span& span,
+                           const Outcome& outcome) {
+        EXPECT_TRUE(span.client());
+        EXPECT_EQ(span.attribute("http.request.method"), request.method);
+        EXPECT_EQ(span.attribute("http.response.status_code"),
+                  std::to_string(request.response.status));
+        EXPECT_EQ(span.attribute("http.request.body.size"),
+                  request.content == 0 ? "" : std::to_string(request.content));
+        EXPECT_EQ(span.attribute("http.response.body.size"),
+                  std::to_string(request.response.content));
+        EXPECT_EQ(span.attribute("remora.end"), request.response.status == 101 ? "tunnel" : "");
+        if (verdict.what == HeadVerdict::What::inserted) {
+            EXPECT_EQ(span.span_id, verdict.span_id);
+        }
+        if (request.own == OwnTrace::valid || request.own == OwnTrace::valid_future) {
+            EXPECT_EQ(span.trace_id, request.own_trace_id);
+            EXPECT_EQ(span.parent_id, request.own_span_id);
+        } else {
+            const Span* parent = outcome.by_id(span.parent_id);
+            ASSERT_NE(parent, nullptr) << "a client's requests are children of the process span";
+            EXPECT_EQ(parent->kind, 1);
+        }
+    }
+};
+
+TEST_F(Egress, PeersGetTheProgramsBytesAndWholeLines) { run(seed(), scaled(120)); }
+
+}  // namespace
+}  // namespace torture
