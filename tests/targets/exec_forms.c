@@ -5,7 +5,7 @@
  *                posix_spawn posix_spawnp vfork_execve vfork_execvp vfork_execl fork_execv
  *                execv_null (argv is empty)
  *   ENVIRONMENT  inherit (environ), empty, null, own (PATH and A=1), large (5000 entries),
- *                huge (2 MiB): for the forms that take one
+ *                huge (2 MiB), brim (as big as this PROGRAM can be given: with "ulimit -s 1024")
  * Exit status: the program's; 100 + errno % 100 and a line on stderr when it could not be run. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,12 +14,51 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
 
-static char **make_environment(const char *kind) {
+/* Can the kernel give it to this program? Asked by the bare system call. */
+static int fits(const char *file, char **args, char **environment) {
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        syscall(SYS_execve, file, args, environment);
+        syscall(SYS_exit_group, 126);
+    }
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) && WEXITSTATUS(status) != 126;
+}
+
+static char **fill_to_the_brim(const char *file, char **args) {
+    static char *made[8];
+    char *last = NULL;
+    for (int i = 0; i < 6; ++i) {
+        made[i] = last = malloc(100001);
+        memset(last, 'x', 100000);
+        last[1] = '=';
+        last[100000] = '\0';
+        if (!fits(file, args, made)) break;
+    }
+    int good = 2, bad = 100000;
+    while (good + 1 < bad) {
+        int middle = (good + bad) / 2;
+        last[middle] = '\0';
+        if (fits(file, args, made))
+            good = middle;
+        else
+            bad = middle;
+        last[middle] = 'x';
+    }
+    last[good] = '\0';
+    return made;
+}
+
+static char **make_environment(const char *kind, const char *file, char **args) {
+    if (strcmp(kind, "brim") == 0) return fill_to_the_brim(file, args);
+
     static char *none[] = {NULL};
     static char *own[] = {"PATH=/usr/bin:/bin", "A=1", NULL};
     if (strcmp(kind, "inherit") == 0) return environ;
@@ -54,9 +93,9 @@ static int failed(const char *form, int error) {
 int main(int argc, char **argv) {
     if (argc < 4) return 2;
     const char *form = argv[1];
-    char **environment = make_environment(argv[2]);
     const char *file = argv[3];
     char **args = argv + 3;
+    char **environment = make_environment(argv[2], file, args);
     const char *a1 = argc > 4 ? argv[4] : NULL;
     const char *a2 = argc > 5 ? argv[5] : NULL;
     volatile pid_t child;

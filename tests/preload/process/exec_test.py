@@ -75,6 +75,8 @@ class ExecTest(ProcessTestCase):
         # Too big with ours in it, and too big by itself: as without us.
         for form in ("execve", "posix_spawn", "execvpe"):
             self.same(FORMS, form, "huge", "/bin/true")
+            full = self.same("/bin/sh", "-c", f"ulimit -s 1024; exec {FORMS} {form} brim /bin/true")
+            self.assertEqual(full.returncode, 0)
 
     def test_scripts(self):
         script = os.path.join(self.folder, "script")
