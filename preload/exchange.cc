@@ -157,11 +157,16 @@ void unlist_live_span(uint32_t index) noexcept {
     exchange.listed = exchange.origin_listed = exchange.origin_unlisted = false;
 }
 
-bool snapshot_exchange(uint32_t index, ContextSnapshot& out) noexcept {
+bool snapshot_exchange(uint32_t index, const void* reader, ContextSnapshot& out) noexcept {
     return snapshot(index, [&](const Exchange& e) {
         copy_context(e, out);
-        return e.decided;
+        return e.decided && e.reader.load(std::memory_order_relaxed) == reader;
     });
+}
+
+bool read_by(uint32_t index, const void* reader) noexcept {
+    const Exchange* exchange = exchanges.find(index);
+    return exchange != nullptr && exchange->reader.load(std::memory_order_relaxed) == reader;
 }
 
 Match find_live_span(const TraceId& trace, const SpanId& span, ContextSnapshot& out) noexcept {

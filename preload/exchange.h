@@ -35,6 +35,7 @@ struct Exchange {
     uint16_t request_captured = 0;  // bytes in the slot's payload
     uint16_t response_captured = 0;
     uint16_t recorded_tracestate = 0;  // and between the two
+    std::atomic<const void*> reader{nullptr};  // server: the thread that read its head
     uint64_t key = 0;            // that the answer will carry; 0: answered in order
     uint32_t answer_hint = 0;
     uint32_t batch = 1;     // messages that were pipelined into it
@@ -71,8 +72,10 @@ struct ContextSnapshot {
     uint16_t tracestate_size = 0;
     char tracestate[REMORA_TRACESTATE_MAX];
 };
-// The exchange at this index, if it is decided and open; false otherwise.
-bool snapshot_exchange(uint32_t index, ContextSnapshot& out) noexcept;
+// The exchange at this index, if it is decided and open and `reader` (the address of a thread_state)
+// read its head; false otherwise.
+bool snapshot_exchange(uint32_t index, const void* reader, ContextSnapshot& out) noexcept;
+bool read_by(uint32_t index, const void* reader) noexcept;
 // Opens and closes a change that snapshots must not see half-done.
 void begin_change(Exchange& exchange) noexcept;
 void end_change(Exchange& exchange) noexcept;

@@ -78,6 +78,7 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     exchange.tracestate = 0;
     exchange.tracestate_size = exchange.marks = 0;
     exchange.request_captured = exchange.response_captured = 0;
+    exchange.reader.store(nullptr, std::memory_order_relaxed);
     exchange.key = 0;
     exchange.answer_hint = 0;
     exchange.batch = 1;
@@ -155,6 +156,7 @@ void retire(uint32_t index) noexcept {
     Exchange& exchange = exchange_at(index);
     begin_change(exchange);
     exchange.decided = false;
+    exchange.reader.store(nullptr, std::memory_order_relaxed);
     exchange.context = SpanContext{};
     free_tracestate(exchange.tracestate);
     exchange.tracestate = 0;
@@ -163,53 +165,6 @@ void retire(uint32_t index) noexcept {
 }
 
 }  // namespace
-
-Capture capture_of(const Direction& direction) noexcept {
-    Capture capture;
-    if (direction.current == 0) return capture;
-    const Exchange& exchange = exchange_at(direction.current);
-    if (!exchange.slot) return capture;
-    // Request text, tracestate, response text follow each other without gaps, so the request's text
-    // is closed once the tracestate stands behind it or the response has begun.
-    uint8_t* payload = exchange.slot.slot()->payload;
-    if (direction.kind == MessageKind::request) {
-        if (exchange.decided && exchange.carries_context) return capture;
-        capture.data = payload;
-        capture.size = exchange.request_captured;
-        capture.limit = REMORA_REQUEST_CAPTURE_MAX;
-        if (exchange.progress.load(std::memory_order_relaxed) & progress_response_begun)
-            capture.limit = capture.size;
-    } else {
-        const unsigned before = exchange.request_captured + exchange.recorded_tracestate;
-        capture.data = payload + before;
-        capture.size = exchange.response_captured;
-        capture.limit = static_cast<uint16_t>(REMORA_PAYLOAD_MAX - before);
-    }
-    return capture;
-}
-
-void keep_capture(Direction& direction, const Capture& capture) noexcept {
-    if (direction.current == 0 || capture.data == nullptr) return;
-    Exchange& exchange = exchange_at(direction.current);
-    if (direction.kind == MessageKind::request) {
-        exchange.request_captured = capture.size;
-        if (capture.cut) exchange.marks |= REMORA_MARK_REQUEST_CUT;
-    } else {
-        exchange.response_captured = capture.size;
-        if (capture.cut) exchange.marks |= REMORA_MARK_RESPONSE_CUT;
-    }
-    if (capture.cut && !direction.cut) {
-        direction.cut = true;
-        count_loss(REMORA_LOSS_capture_cut);
-    }
-}
-
-void count_bytes(Direction& direction, size_t bytes) noexcept {
-    if (direction.current == 0) return;
-    Exchange& exchange = exchange_at(direction.current);
-    (direction.kind == MessageKind::request ? exchange.request_bytes : exchange.response_bytes) +=
-        bytes;
-}
 
 void touch_activity(Conn&, Direction& direction, Call& call) noexcept {
     if (direction.current == 0) return;
@@ -284,7 +239,7 @@ void request_head(Conn& conn, Direction& direction) noexcept {
     exchange.answer_hint = direction.message.answer_hint;
     exchange.key = direction.message.key;
     exchange.may_switch = direction.message.may_switch;
-    if (conn.role == REMORA_ROLE_SERVER) serve_on_this_thread(conn);
+    if (conn.role == REMORA_ROLE_SERVER) serve_on_this_thread(conn, exchange);
 }
 
 void request_complete(Conn& conn, Direction& direction, Call& call) noexcept {

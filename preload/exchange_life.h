@@ -29,12 +29,42 @@ bool withdraw_exchange(Conn& conn, uint32_t index) noexcept;
 void settle_planned(Conn& conn, uint32_t index, Call& call) noexcept;
 bool request_is_done(uint32_t index) noexcept;
 
-// Where the parser's capture goes: the slot's payload, or nowhere.
-Capture capture_of(const Direction& direction) noexcept;
-void keep_capture(Direction& direction, const Capture& capture) noexcept;
+// Where the parser's capture goes: the slot's payload, or nowhere. Inline: asked for every verdict.
+//
+// Request text, tracestate, response text follow each other without gaps, so the request's text is
+// closed once the tracestate stands behind it or the response has begun.
+inline Capture capture_of(MessageKind kind, const Exchange* exchange) noexcept {
+    Capture capture;
+    if (exchange == nullptr || !exchange->slot) return capture;
+    uint8_t* payload = exchange->slot.slot()->payload;
+    if (kind == MessageKind::request) {
+        if (exchange->decided && exchange->carries_context) return capture;
+        capture.data = payload;
+        capture.size = exchange->request_captured;
+        capture.limit = REMORA_REQUEST_CAPTURE_MAX;
+        if (exchange->progress.load(std::memory_order_relaxed) & progress_response_begun)
+            capture.limit = capture.size;
+    } else {
+        const unsigned before = exchange->request_captured + exchange->recorded_tracestate;
+        capture.data = payload + before;
+        capture.size = exchange->response_captured;
+        capture.limit = static_cast<uint16_t>(REMORA_PAYLOAD_MAX - before);
+    }
+    return capture;
+}
+inline void keep_capture(Direction& direction, Exchange& exchange,
+                         const Capture& capture) noexcept {
+    const bool request = direction.kind == MessageKind::request;
+    (request ? exchange.request_captured : exchange.response_captured) = capture.size;
+    if (!capture.cut || direction.cut) return;
+    direction.cut = true;
+    exchange.marks |= request ? REMORA_MARK_REQUEST_CUT : REMORA_MARK_RESPONSE_CUT;
+    count_loss(REMORA_LOSS_capture_cut);
+}
 // Bytes of the current message moved.
-void count_bytes(Direction& direction, size_t bytes) noexcept;
-
+inline void count_bytes(MessageKind kind, Exchange& exchange, uint64_t bytes) noexcept {
+    (kind == MessageKind::request ? exchange.request_bytes : exchange.response_bytes) += bytes;
+}
 // Copies its tracestate behind the request's text in its record, once.
 void record_tracestate(Exchange& exchange) noexcept;
 // Tells the agent that the connection is not idle.
@@ -60,6 +90,6 @@ void find_parent(const ContextCollector& head, Parent& out) noexcept;
 // Rule 3 alone, for programs that are started while a request is served.
 bool thread_context(ContextSnapshot& out) noexcept;
 // The head of a request has been read whole by this thread.
-void serve_on_this_thread(Conn& conn) noexcept;
+void serve_on_this_thread(Conn& conn, Exchange& exchange) noexcept;
 
 }  // namespace remora::shim

@@ -12,7 +12,8 @@ namespace remora::shim {
 namespace {
 
 // Rule 3: the thread serves one blocking connection and has never waited on several. What it sends
-// belongs to the request of that connection that is answered next: answers come in order.
+// belongs to the request of that connection that is answered next, as answers come in order, if it
+// was this thread that read it: a pool passes connections around.
 bool find_on_thread(ContextSnapshot& out) noexcept {
     const ThreadState& thread = thread_state;
     const Conn* conn = thread.serving;
@@ -20,7 +21,7 @@ bool find_on_thread(ContextSnapshot& out) noexcept {
     if (conn->generation.load(std::memory_order_acquire) != thread.serving_generation) return false;
     if (!conn->blocking || conn->in_epoll) return false;
     const uint32_t first = conn->first;
-    return first != 0 && snapshot_exchange(first, out) && out.context.valid() &&
+    return first != 0 && snapshot_exchange(first, &thread, out) && out.context.valid() &&
            conn->generation.load(std::memory_order_acquire) == thread.serving_generation;
 }
 
@@ -67,10 +68,11 @@ void find_parent(const ContextCollector& head, Parent& out) noexcept {
     }
 }
 
-void serve_on_this_thread(Conn& conn) noexcept {
+void serve_on_this_thread(Conn& conn, Exchange& exchange) noexcept {
     ThreadState& thread = thread_state;
     // A second connection before the first one has its answer: this thread serves several.
     if (thread.serving != &conn && thread_serves_open_request()) thread.multiplexes = true;
+    exchange.reader.store(&thread, std::memory_order_relaxed);
     thread.serving = &conn;
     thread.serving_generation = conn.generation.load(std::memory_order_acquire);
 }
@@ -78,7 +80,9 @@ void serve_on_this_thread(Conn& conn) noexcept {
 bool thread_serves_open_request() noexcept {
     const ThreadState& thread = thread_state;
     const Conn* conn = thread.serving;
-    return conn != nullptr && conn->first != 0 &&
+    if (conn == nullptr) return false;
+    const uint32_t first = conn->first;
+    return first != 0 && read_by(first, &thread) &&
            conn->generation.load(std::memory_order_acquire) == thread.serving_generation;
 }
 
