@@ -25,8 +25,11 @@ LoadModule proxy_module {modules}/mod_proxy.so
 LoadModule proxy_http_module {modules}/mod_proxy_http.so
 StartServers 2
 ServerLimit 4
-ThreadsPerChild 16
-MaxRequestWorkers 64
+ThreadsPerChild 64
+# More threads than connections: a busy event MPM closes idle connections under the client.
+MaxRequestWorkers 256
+MaxKeepAliveRequests 0
+KeepAliveTimeout 60
 EnableSendfile On
 DocumentRoot {dir}/www
 ProxyPass /call/ http://127.0.0.1:{upstream}/down/
@@ -48,7 +51,7 @@ class ApacheTest(remora_test.TestCase):
                                                         upstream=upstream, modules=MODULES))
         if os.getuid() == 0:
             with config.open("a") as file:
-                file.write("User www-data\n")
+                file.write("User www-data\nGroup www-data\n")
         process = self.start("apache2", "-d", self.directory, "-f", config, "-DFOREGROUND",
                              traced=traced)
         return port, process.wait_for_port(port)
