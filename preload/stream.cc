@@ -96,12 +96,13 @@ void message_ends(Conn& conn, Direction& direction, Call& call) noexcept {
         response_complete(conn, direction, call);
 }
 
-Parse make_parse(Conn& conn, Direction& direction, Capture& capture) noexcept {
+Parse make_parse(Conn& conn, Direction& direction, const Exchange* answered,
+                 Capture& capture) noexcept {
     Parse parse{direction.parser, direction.message, capture, direction.kind};
     if (direction.kind == MessageKind::response) {
-        const uint32_t answered = direction.current != 0 ? direction.current : conn.first;
-        parse.answers_nothing = answered == 0;
-        if (answered != 0) parse.answer_hint = exchange_at(answered).answer_hint;
+        if (answered == nullptr && conn.first != 0) answered = &exchange_at(conn.first);
+        parse.answers_nothing = answered == nullptr;
+        if (answered != nullptr) parse.answer_hint = answered->answer_hint;
     }
     return parse;
 }
@@ -125,11 +126,14 @@ void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Ca
     while (more && !conn.opaque.load(std::memory_order_relaxed)) {
         if (conn.held && direction.kind == MessageKind::request && !direction.in_message)
             return give_up(conn, REMORA_LOSS_parser_gave_up);
-        Capture capture = capture_of(direction);
-        Parse parse = make_parse(conn, direction, capture);
+        Exchange* exchange = direction.current != 0 ? &exchange_at(direction.current) : nullptr;
+        Capture capture = capture_of(direction.kind, exchange);
+        Parse parse = make_parse(conn, direction, exchange, capture);
         const Step step = conn.protocol->parse(parse, input);
-        keep_capture(direction, capture);
-        if (direction.in_message) count_bytes(direction, step.consumed);
+        if (exchange != nullptr) {
+            if (capture.data != nullptr) keep_capture(direction, *exchange, capture);
+            count_bytes(direction.kind, *exchange, step.consumed);
+        }
         switch (step.verdict) {
             case Verdict::partial: return;
             case Verdict::begin: message_begins(conn, direction, call); break;
@@ -209,7 +213,8 @@ void feed_unseen(Conn& conn, unsigned which, uint64_t count, Call& call) noexcep
         if (left == 0) return give_up(conn, REMORA_LOSS_body_unseen);
         const uint64_t part = count < left ? count : left;
         const Verdict verdict = conn.protocol->skip(direction.parser, direction.message, part);
-        count_bytes(direction, part);
+        if (direction.current != 0)
+            count_bytes(direction.kind, exchange_at(direction.current), part);
         if (verdict == Verdict::invalid) return give_up(conn, REMORA_LOSS_body_unseen);
         if (verdict == Verdict::complete) message_ends(conn, direction, call);
         count -= part;
@@ -243,10 +248,10 @@ void call_failed(Conn& conn, unsigned which, int error_number) noexcept {
 void finish_open_exchanges(Conn& conn, bool closed) noexcept {
     if (conn.epoch != process_epoch()) return;  // our parent's
     Call call;
-    if (closed && conn.follow == Follow::following && conn.abandoned_end == 0 &&
-        conn.role == REMORA_ROLE_SERVER)
-        end_of_stream(conn, REMORA_DIRECTION_SENT, call);
     uint8_t end = conn.abandoned_end;
+    if (end == 0 && conn.opaque.load(std::memory_order_relaxed)) end = REMORA_END_UNFOLLOWED;
+    if (closed && conn.follow == Follow::following && end == 0 && conn.role == REMORA_ROLE_SERVER)
+        end_of_stream(conn, REMORA_DIRECTION_SENT, call);
     if (end == 0)
         end = conn.error_number != 0 ? REMORA_END_ERROR
               : conn.peer_closed     ? REMORA_END_PEER

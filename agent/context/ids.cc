@@ -13,14 +13,23 @@ constexpr uint8_t digit_value(uint8_t c) {
     return 0xff;
 }
 
+// Two digits at once: every rewritten head has 24 bytes of ids.
+struct HexPairs {
+    char text[256][2] = {};
+    constexpr HexPairs() {
+        constexpr char digits[] = "0123456789abcdef";
+        for (unsigned i = 0; i < 256; ++i) {
+            text[i][0] = digits[i >> 4];
+            text[i][1] = digits[i & 15];
+        }
+    }
+};
+constexpr HexPairs hex_pairs;
+
 }  // namespace
 
 void write_hex(const uint8_t* bytes, size_t count, char* out) noexcept {
-    static constexpr char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < count; ++i) {
-        out[2 * i] = digits[bytes[i] >> 4];
-        out[2 * i + 1] = digits[bytes[i] & 15];
-    }
+    for (size_t i = 0; i < count; ++i) memcpy(out + 2 * i, hex_pairs.text[bytes[i]], 2);
 }
 
 bool read_hex(ByteView digits, uint8_t* out, size_t count) noexcept {

@@ -10,14 +10,30 @@ constexpr uint64_t length_max = INT64_MAX;
 
 bool is_blank(uint8_t c) { return c == ' ' || c == '\t'; }
 
+template <class Word>
+bool same_word(const uint8_t* name, const char* literal) {
+    Word a, b;
+    memcpy(&a, name, sizeof(a));
+    memcpy(&b, literal, sizeof(b));
+    return (a | static_cast<Word>(0x2020202020202020)) == b;
+}
+
 // name, in any case, against a lower-case literal of the same size. Both consist of token
 // characters, among which bit 5 tells nothing but upper from lower case where the literal has a
-// letter, and is set where it has '-'.
+// letter, and is set where it has '-'. By words that overlap: names are compared for every line.
 template <size_t N>
 bool same(ByteView name, const char (&literal)[N]) {
-    for (size_t i = 0; i < N - 1; ++i)
-        if ((name[i] | 0x20) != literal[i]) return false;
-    return true;
+    constexpr size_t size = N - 1;
+    static_assert(size >= 4 && size <= 24);
+    if constexpr (size < 8) {
+        return same_word<uint32_t>(name.data, literal) &&
+               same_word<uint32_t>(name.data + size - 4, literal + size - 4);
+    } else {
+        bool equal = same_word<uint64_t>(name.data, literal) &&
+                     same_word<uint64_t>(name.data + size - 8, literal + size - 8);
+        if constexpr (size > 16) equal = equal && same_word<uint64_t>(name.data + 8, literal + 8);
+        return equal;
+    }
 }
 
 const char* captured_name(FieldName field) {
