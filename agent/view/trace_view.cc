@@ -43,12 +43,20 @@ std::string target_of(const Span& span) {
     return url.empty() ? first_of(span, others) : path_of_url(url);
 }
 
+std::string outcome_of(const Span& span) {
+    constexpr const char* codes[] = {"http.response.status_code", "db.response.status_code",
+                                     "rpc.status_code"};
+    constexpr const char* exits[] = {"process.exit.code"};
+    constexpr const char* others[] = {"error.type", "remora.end"};
+    std::string outcome = first_of(span, codes);
+    if (!outcome.empty()) return outcome;
+    outcome = first_of(span, exits);
+    return outcome.empty() ? first_of(span, others) : "exit " + outcome;
+}
+
 }  // namespace
 
 ViewSpan view_span(const Span& span) {
-    constexpr const char* outcomes[] = {"http.response.status_code", "db.response.status_code",
-                                        "rpc.status_code",           "error.type",
-                                        "process.exit.code",         "remora.end"};
     ViewSpan view;
     view.id = span.span_id;
     view.parent = span.parent_id;
@@ -63,7 +71,7 @@ ViewSpan view_span(const Span& span) {
     view.service = kept(service == nullptr ? "unknown" : *service);
     view.name = kept(span.name);
     view.target = target_of(span);
-    view.outcome = first_of(span, outcomes);
+    view.outcome = outcome_of(span);
     return view;
 }
 

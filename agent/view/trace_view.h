@@ -24,7 +24,7 @@ struct ViewSpan {
     std::string service;
     std::string name;
     std::string target;   // url.path and its like: what names must not hold
-    std::string outcome;  // "200", "ECONNRESET", "idle"
+    std::string outcome;  // "200", "exit 1", "ECONNRESET", "idle"
 };
 
 ViewSpan view_span(const Span& span);

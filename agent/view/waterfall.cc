@@ -77,7 +77,8 @@ private:
         Row row;
         row.span = &span;
         row.tree = tree_text(tree);
-        row.service = text(span.service);
+        // A process span is often called as its service is: once is enough.
+        row.service = span.service == span.name ? std::string() : text(span.service);
         row.name = (calls ? glyphs_.calls : "") + text(span.name);
         row.target = text(span.target);
         // A name with a route looks like a path itself.
@@ -137,7 +138,8 @@ private:
         };
         part(row.tree, [&](auto& s) { return painted(s, Paint::dim, style_); });
         part(row.service, [&](auto& s) { return painted_for(s, row.span->service, style_); });
-        part(" " + row.name, [&](auto& s) { return painted(s, Paint::bold, style_); });
+        part((row.service.empty() ? "" : " ") + row.name,
+             [&](auto& s) { return painted(s, Paint::bold, style_); });
         if (!row.target.empty())
             part(" " + row.target, [&](auto& s) { return painted(s, Paint::dim, style_); });
         return out + spaces(left);

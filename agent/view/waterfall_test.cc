@@ -140,6 +140,21 @@ trace 02020202020202020202020202020202 · 10.0 ms · 2 spans · shop
 )");
 }
 
+TEST(Waterfall, AProcessSpanSaysItsNameOnceAndItsExitCode) {
+    const auto curl = test::resource_of("curl");
+    EXPECT_EQ(
+        "\n" + render_trace(
+                   trace_of({with(make_span(1, 1, 0, SpanKind::internal, "curl", 0, 10, curl),
+                                  {{"process.exit.code", int64_t{22}}, {"error.type", "22"}}, true),
+                             make_span(1, 2, 1, SpanKind::client, "GET", 2, 8, curl)}),
+                   plain),
+        R"(
+trace 01010101010101010101010101010101  10.0 ms  2 spans  curl  1 error
+curl            exit 22 !  10.0 ms  ################################################################
+`- curl -> GET             6.00 ms              =======================================
+)");
+}
+
 TEST(Waterfall, CyclesDoublesAndSelfParentsAreShownOnce) {
     const auto service = test::resource_of("s");
     const std::string text =
