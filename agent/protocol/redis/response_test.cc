@@ -121,6 +121,8 @@ TEST(RedisResponse, MalformedIsInvalid) {
                                                              "*?\r\n*1\r\n.\r\n",
                                                              "$99999999999999\r\n",
                                                              "%2147483648\r\n",
+                                                             "*2147483648\r\n",
+                                                             "$18446744073709551617\r\n",
                                                              deep,
                                                              many}) {
         SCOPED_TRACE(bytes);
@@ -142,6 +144,20 @@ TEST(RedisResponse, LargeBodiesArePassedOver) {
             "$" + std::to_string(body.size()) + "\r\n" + body + "\r\n+OK\r\n", {}, 4096, true);
     ASSERT_EQ(r.messages.size(), 2u);
     EXPECT_EQ(r.messages[0].body_bytes, body.size());
+}
+
+TEST(RedisResponse, MoreThanABodyIsNotSkipped) {
+    ParserState state;
+    Message message;
+    Capture capture;
+    Parse parse{state, message, capture, MessageKind::response};
+    EXPECT_EQ(redis().skip(state, message, 1), Verdict::invalid);
+    ByteView input("$5\r\nhel");
+    while (input.size > 0) input = input.from(redis().parse(parse, input).consumed);
+    EXPECT_EQ(redis().body_left(state), 2u);
+    EXPECT_EQ(redis().skip(state, message, 3), Verdict::invalid);
+    EXPECT_EQ(redis().skip(state, message, 2), Verdict::partial);
+    EXPECT_EQ(redis().body_left(state), 0u);
 }
 
 }  // namespace
