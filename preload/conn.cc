@@ -297,6 +297,13 @@ void note_connecting(int fd, const sockaddr* peer, socklen_t size, uint64_t now)
     set_peer(*conn, peer, size);
 }
 
+void note_connect_failed(int fd) noexcept {
+    Conn* conn = known_conn(fd);
+    if (conn == nullptr || conn->follow != Follow::fresh || in_vfork_child()) return;
+    conn->connect_ns = 0;
+    conn->error_number = 0;
+}
+
 void note_listening(int fd) noexcept {
     if (!session().active || in_vfork_child()) return;
     note_server();
@@ -316,7 +323,8 @@ void note_duplicated(int from, int to) noexcept {
     if (!session().active || from == to || in_vfork_child()) return;
     Entry* source = entry_of(from, false);
     Conn* conn = source == nullptr ? nullptr : source->load(std::memory_order_acquire);
-    if (conn == stream) conn = conn_of(from);  // both numbers must share one state
+    // Both numbers must share one state; what has not been asked of the one is asked now.
+    if (conn == stream || conn == nullptr) conn = conn_of(from);
     if (is_real(conn)) conn->references.fetch_add(1, std::memory_order_acq_rel);
     put(to, conn);
 }

@@ -102,6 +102,8 @@ Conn* known_conn(int fd) noexcept;
 void note_socket(int fd, int domain, int type) noexcept;
 void note_accepted(int fd, int flags, const sockaddr* peer, socklen_t size) noexcept;
 void note_connecting(int fd, const sockaddr* peer, socklen_t size, uint64_t now) noexcept;
+// It may be tried again with the same descriptor.
+void note_connect_failed(int fd) noexcept;
 void note_listening(int fd) noexcept;
 void note_nonblocking(int fd, bool nonblocking) noexcept;
 void note_duplicated(int from, int to) noexcept;

@@ -16,9 +16,16 @@
 namespace remora::shim {
 namespace {
 
-void abandon_if_followed(int fd) noexcept {
-    Conn* conn = known_conn(fd);
-    if (conn != nullptr) conn->opaque.store(true, std::memory_order_relaxed);
+void leave_alone(int fd) noexcept {
+    const int saved = errno;
+    if (Conn* conn = conn_of(fd)) conn->opaque.store(true, std::memory_order_relaxed);
+    errno = saved;
+}
+
+// Is there a connection, or one on its way? Then the kernel has read the address, and so may we.
+bool is_connecting(int result, int error_number) noexcept {
+    return result == 0 || error_number == EINPROGRESS || error_number == EALREADY ||
+           error_number == EINTR;
 }
 
 void note_accept(int fd, int flags, const sockaddr* from, const socklen_t* size) noexcept {
@@ -74,13 +81,17 @@ REMORA_WRAPPER int socketpair(int domain, int type, int protocol, int* pair) noe
 }
 
 REMORA_WRAPPER int connect(int fd, const sockaddr* to, socklen_t size) {
-    if (session().active && to != nullptr) {
-        const int saved = errno;
-        notice_fork();
-        note_connecting(fd, to, size, monotonic_now());
-        errno = saved;
-    }
-    return real::connect(fd, to, size);
+    if (!session().active) return real::connect(fd, to, size);
+    const uint64_t began = monotonic_now();
+    const int result = real::connect(fd, to, size);
+    const int saved = errno;
+    notice_fork();
+    if (is_connecting(result, saved))
+        note_connecting(fd, to, size, began);
+    else if (saved != EISCONN)  // which is asked to learn the outcome, and changes nothing
+        note_connect_failed(fd);
+    errno = saved;
+    return result;
 }
 
 REMORA_WRAPPER int listen(int fd, int backlog) noexcept {
@@ -170,7 +181,7 @@ REMORA_WRAPPER int dup3(int fd, int target, int flags) noexcept {
 // What stdio reads and writes never passes us.
 REMORA_WRAPPER FILE* fdopen(int fd, const char* mode) noexcept {
     FILE* file = real::fdopen(fd, mode);
-    if (file != nullptr) abandon_if_followed(fd);
+    if (file != nullptr) leave_alone(fd);
     return file;
 }
 
@@ -182,7 +193,10 @@ REMORA_WRAPPER int getsockopt(int fd, int level, int name, void* value, socklen_
         int error_number;
         memcpy(&error_number, value, sizeof(error_number));
         Conn* conn = error_number != 0 ? known_conn(fd) : nullptr;
-        if (conn != nullptr) conn->error_number = error_number;
+        if (conn != nullptr && conn->follow == Follow::fresh)
+            note_connect_failed(fd);
+        else if (conn != nullptr)
+            conn->error_number = error_number;
     }
     return result;
 }

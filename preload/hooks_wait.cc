@@ -3,6 +3,8 @@
 // once serves several requests at once: what it sends can't be told apart by the thread any more
 // (parent rule 3). Waiting on a listener and a wake-up pipe, or on the one connection to a database,
 // says no such thing.
+#include <cerrno>
+
 #include "preload/conn.h"
 #include "preload/real.h"
 #include "preload/thread_state.h"
@@ -12,8 +14,12 @@ namespace {
 
 constexpr unsigned long few = 64;  // more than these are a loop's, whatever they are
 
+// Asks the kernel what an unknown descriptor is, once: a connection that came to us in some other way
+// than by accept() must not look like a pipe.
 bool serves_somebody(int fd) noexcept {
-    const Conn* conn = known_conn(fd);
+    const int saved = errno;
+    const Conn* conn = conn_of(fd);
+    errno = saved;
     return conn != nullptr && conn->accepted && conn->role != REMORA_ROLE_CLIENT;
 }
 
@@ -89,8 +95,11 @@ REMORA_WRAPPER int pselect(int count, fd_set* reads, fd_set* writes, fd_set* err
 
 REMORA_WRAPPER int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
     const int result = real::epoll_ctl(epoll, operation, fd, event);
-    Conn* conn = result == 0 ? known_conn(fd) : nullptr;
+    if (result != 0) return result;
+    const int saved = errno;
+    Conn* conn = operation == EPOLL_CTL_DEL ? known_conn(fd) : conn_of(fd);
     if (conn != nullptr) conn->in_epoll = operation != EPOLL_CTL_DEL;
+    errno = saved;
     return result;
 }
 
