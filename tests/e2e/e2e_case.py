@@ -39,7 +39,10 @@ http {{
         root {dir}/www;
         location / {{ return 200 "$request_uri\\n"; }}
         location /file {{ }}
-        location /app {{ proxy_pass http://127.0.0.1:{upstream}; }}
+        location /app {{
+            proxy_pass http://127.0.0.1:{upstream};
+            proxy_ignore_client_abort on;
+        }}
     }}
 }}
 """

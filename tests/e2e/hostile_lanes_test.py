@@ -2,12 +2,11 @@
 """A traced program attacks the memory that it shares with the agent and with other traced programs:
 those must not notice, the agent must survive and say what it lost."""
 import os
+import resource
 import signal
-import time
 
-from e2e_case import (EndToEndTestCase, Load, children, fetch, free_port, get, converse, main,
-                      mask_traceparent, need, need_root, seeded_random, strip_traceparent, target,
-                      wait_until)
+from e2e_case import (EndToEndTestCase, Load, free_port, main, seeded_random, strip_traceparent,
+                      target, wait_until)
 
 ATTACKER = target("lane_attacker")
 
@@ -91,6 +90,52 @@ exit 9
         # The service's own number: its lanes may be lost, its answers not.
         self.under_attack("/bin/sh", "-c", f'exec {ATTACKER} forge $(cat {self.directory}/nginx.pid) 2')
         self.under_attack("/bin/sh", "-c", f'exec {ATTACKER} forge $PPID 2')
+
+    def exhausted(self, act, count, said, answer, environment=None):
+        """An attacker that takes what there is, while the service goes on."""
+        release = self.directory / "release"
+        release.unlink(missing_ok=True)
+        process = self.session(ATTACKER, act, count, release, environment=environment)
+        self.gate.touch()
+        wait_until(lambda: b"ready" in process.stdout, "the attacker")
+        self.assertIn(said, process.stdout)
+        load = self.load().wait(400)
+        release.touch()
+        wait_until(lambda: b"status 0" in process.stdout, "the end of the attack")
+        load.wait(400)
+        self.assertEqual(load.stop().wrong, [])
+        self.check_upstream()
+        self.end(process)
+        self.check_spans(process.spans)
+        self.assertRegex(process.stderr, answer)
+        # What went out as sampled is there, all the rest was marked.
+        exported = {s.span_id for s in process.spans}
+        for request in self.upstream.requests:
+            _, span_id, flags = request.traceparent()
+            if flags == "03":
+                self.assertIn(span_id, exported)
+        return process, load
+
+    def test_all_lanes_taken_by_a_crowd(self):
+        process, load = self.exhausted("crowd", 2000, b"2000 children", r"\d+ x no free lane",
+                                       environment={"REMORA_LANES": "64"})
+        flags = [r.traceparent()[2] for r in self.upstream.requests]
+        self.assertIn("02", flags)   # while there was no lane
+        self.assertEqual(flags[-1], "03")  # and after
+        unfinished = process.spans.where(remora_end="process", url_path="/open")
+        self.assertEqual(len(unfinished), len(process.spans.where(url_path="/open")))
+
+    def test_all_slots_taken_by_one_process(self):
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 10064:
+            self.skipTest("the limit of open files is below 10064")
+        process, load = self.exhausted("hoard", 5000, b"5000 requests", r"\d+ x no free slot")
+        self.assertEqual({r.traceparent()[2] for r in self.upstream.requests}, {"03"})
+        # 64 lanes of 63 slots is what one process can have.
+        hoarded = process.spans.where(kind="client", remora_end="process")
+        self.assertLessEqual(len(hoarded), 64 * 63)
+        self.assertGreater(len(hoarded), 1000)
+        self.assertEqual({s["url.full"] for s in hoarded}, {"http://x/open"})
+        self.assertEqual(len(process.spans.where(kind="server")), len(load.complete))
 
 
 if __name__ == "__main__":
