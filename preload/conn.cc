@@ -14,6 +14,11 @@
 #include "preload/stream.h"
 #include "preload/thread_state.h"
 
+// Still part of glibc's interface for the libraries that were built with its old headers, and of
+// musl's. The newer form needs a jump buffer for each call, or exceptions.
+extern "C" void _pthread_cleanup_push(_pthread_cleanup_buffer*, void (*)(void*), void*) noexcept;
+extern "C" void _pthread_cleanup_pop(_pthread_cleanup_buffer*, int) noexcept;
+
 namespace remora::shim {
 
 thread_local constinit ThreadState thread_state;
@@ -198,6 +203,13 @@ void set_peer(Conn& conn, const sockaddr* peer, socklen_t size) noexcept {
     }
 }
 
+// glibc runs this with the frames of the call still there, before it unwinds them.
+void real_call_left(void* argument) noexcept {
+    const RealCall& call = *static_cast<RealCall*>(argument);
+    abandon(*call.conn, REMORA_END_UNFOLLOWED, 0);
+    leave(*call.conn, *call.direction);
+}
+
 // Unique among all sockets since boot; 0: not a socket.
 uint64_t cookie_of(int fd) noexcept {
     uint64_t cookie = 0;
@@ -377,6 +389,14 @@ void leave(Conn& conn, Direction& direction) noexcept {
     direction.owner.store(0, std::memory_order_seq_cst);
     if (__builtin_expect(conn.cleanup.load(std::memory_order_seq_cst) != 0, 0)) try_cleanup(conn);
 }
+
+void begin_real_call(RealCall& call, Conn& conn, Direction& direction) noexcept {
+    call.conn = &conn;
+    call.direction = &direction;
+    _pthread_cleanup_push(&call.cleanup, real_call_left, &call);
+}
+
+void end_real_call(RealCall& call) noexcept { _pthread_cleanup_pop(&call.cleanup, 0); }
 
 bool hold_queue(Conn& conn) noexcept {
     for (int attempt = 0; attempt < 4096; ++attempt) {

@@ -7,6 +7,7 @@
 // a signal handler in the middle, makes the connection opaque for good: bytes pass untouched.
 #pragma once
 
+#include <pthread.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -115,13 +116,24 @@ void note_closing_range(unsigned first, unsigned last) noexcept;
 
 // --- ownership ---------------------------------------------------------------------------------
 // Enters a direction for the length of one call; false: somebody is inside, the connection is now
-// opaque and the call must pass untouched. No destructor does the leaving: a cancelled thread
-// leaves the direction owned, which makes the connection opaque at its next use. Safe.
+// opaque and the call must pass untouched.
 bool enter(Conn& conn, Direction& direction) noexcept;
 // The same for a connection that may be opaque: text of ours still has to go out.
 bool own(Conn& conn, Direction& direction) noexcept;
 // Cleans up after a close that happened meanwhile.
 void leave(Conn& conn, Direction& direction) noexcept;
+
+// Around the real call of an owner. A thread that is cancelled in it, or that a signal handler takes
+// out of it by longjmp, does not come back: then nobody knows what the kernel took, the connection is
+// opaque, and the direction is left. No destructor could do that, but glibc's own list of cleanups
+// does; it costs two stores.
+struct RealCall {
+    _pthread_cleanup_buffer cleanup;
+    Conn* conn;
+    Direction* direction;
+};
+void begin_real_call(RealCall& call, Conn& conn, Direction& direction) noexcept;
+void end_real_call(RealCall& call) noexcept;
 
 // The queue of open exchanges is shared by both directions, so both owners may want it at once: each
 // holds it for a few stores. false after a bounded wait (the holder was preempted, or is us below a

@@ -240,7 +240,10 @@ __attribute__((noinline)) ssize_t plan_and_send(Conn& conn, const Outgoing& out)
 
     const bool ours = edits.count > 0 || pending(conn);
     unsigned edits_sent = 0;
+    RealCall real_call;
+    begin_real_call(real_call, conn, direction);
     const ssize_t result = ours ? send_edited(conn, out, edits, edits_sent) : out.original(out);
+    end_real_call(real_call);
     const int saved = errno;
     const size_t taken = result > 0 ? static_cast<size_t>(result) : 0;
     if (taken == total) {
@@ -275,7 +278,10 @@ ssize_t transmit(Conn& conn, const Outgoing& out) {
         call.refusal = refusal(out);
         if (call.refusal == REMORA_LOSS_COUNT) return plan_and_send(conn, out);
     }
+    RealCall real_call;
+    begin_real_call(real_call, conn, direction);
     const ssize_t result = out.original(out);
+    end_real_call(real_call);
     const int saved = errno;
     if (result > 0 && (out.flags & MSG_OOB) == 0)
         feed_parts(conn, out.parts, out.count, static_cast<size_t>(result), call);
@@ -293,12 +299,15 @@ ssize_t transmit_file(Conn& conn, const OutgoingFile& out) {
     const bool text_first = pending(conn);
     if (!(text_first ? own(conn, direction) : enter(conn, direction)))
         return out.original(out.arguments);
+    RealCall real_call;
+    begin_real_call(real_call, conn, direction);
     while (pending(conn)) {  // a head can't go on in a file before our text is out
         const ssize_t taken = real::send(
             out.fd, pending_text_at(conn.pending_buffer) + conn.pending_from,
             static_cast<size_t>(conn.pending_size - conn.pending_from), 0);
         if (taken < 0) {
             const int saved = errno;
+            end_real_call(real_call);
             leave(conn, direction);
             errno = saved;
             return -1;
@@ -306,6 +315,7 @@ ssize_t transmit_file(Conn& conn, const OutgoingFile& out) {
         pending_moved(conn, static_cast<size_t>(taken));
     }
     const ssize_t result = out.original(out.arguments);
+    end_real_call(real_call);
     const int saved = errno;
     if (!conn.opaque.load(std::memory_order_relaxed)) {
         Call call;

@@ -170,7 +170,10 @@ ssize_t receive(Conn& conn, const Incoming& in) {
     if (!enter(conn, direction)) return in.original(in, total);
     if (in.flags & MSG_DONTWAIT) conn.blocking = false;  // as good as: parent rule 3
     const size_t asked = total - reserve_for(conn, in, total);
+    RealCall call;
+    begin_real_call(call, conn, direction);
     const ssize_t result = in.original(in, asked);
+    end_real_call(call);
     const int saved = errno;
     ssize_t told = result;
     if (conn.opaque.load(std::memory_order_relaxed)) {
@@ -182,9 +185,9 @@ ssize_t receive(Conn& conn, const Incoming& in) {
     } else if (result > 0) {
         told = static_cast<ssize_t>(take(conn, in, static_cast<size_t>(result), asked, total));
     } else if (result == 0 && total > 0) {
-        Call call;
-        call.fd = in.fd;
-        end_of_stream(conn, received, call);
+        Call looked;
+        looked.fd = in.fd;
+        end_of_stream(conn, received, looked);
     } else if (result < 0 && !transient(saved)) {
         call_failed(conn, received, saved);
     }
