@@ -32,9 +32,10 @@ constexpr uint64_t fastest_loss_ns = 10;
 
 }  // namespace
 
-void LaneReader::start(remora_lane& lane, uint64_t image, uint64_t now) {
+void LaneReader::start(remora_lane& lane, uint64_t image, uint32_t process_id, uint64_t now) {
     lane_ = &lane;
     image_ = image;
+    process_id_ = process_id;
     losses_read_ns_ = now;
     std::fill(std::begin(losses_), std::end(losses_), 0);
 }
@@ -97,6 +98,7 @@ LaneReader::Copied LaneReader::copy_slot(unsigned slot, SlotCopy& copy, remora_e
     const remora_slot& source = lane_->slots[slot - 1];
     remora_exchange& exchange = copy.exchange;
     memcpy(&exchange, &source.exchange, sizeof(exchange));
+    exchange.process_id = process_id_;    // the lane's owner, whatever the slot says
     __asm__ volatile("" ::: "memory");    // from here on nothing may be read from the source again
     const uint64_t now = monotonic_ns();  // after the copy: no honest time is later
     if (end != REMORA_END_OPEN) {

@@ -18,7 +18,7 @@ struct SlotCopy {
 class LaneReader {
 public:
     // The lane was claimed for this image; records that name another one are refused.
-    void start(remora_lane& lane, uint64_t image, uint64_t now);
+    void start(remora_lane& lane, uint64_t image, uint32_t process_id, uint64_t now);
 
     // Hands on what is finished and frees the slots. Returns how many.
     size_t read_finished(SlotCopy& copy, RecordSink& sink);
@@ -37,6 +37,7 @@ private:
 
     remora_lane* lane_ = nullptr;
     uint64_t image_ = 0;
+    uint32_t process_id_ = 0;
     uint64_t losses_read_ns_ = 0;
     uint64_t losses_[REMORA_LOSS_COUNT] = {};
 };

@@ -195,7 +195,7 @@ void LaneSource::claim(uint32_t index, RecordSink& sink) {
     Owner& owner = owner_of(process, sink);
     owner.lanes.push_back(index);
     lanes_[index].owner = &owner;
-    lanes_[index].reader.start(lane, owner.process.image, now);
+    lanes_[index].reader.start(lane, owner.process.image, owner.process.pid, now);
     claimed_.push_back(index);
 }
 

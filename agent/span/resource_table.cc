@@ -96,6 +96,7 @@ void ResourceTable::update(const remora_process& process) {
     if (!forked && (known_from_fork || !same_texts(process, entry->process))) {
         entry->resource = make(process, entry->instance_id);
         entry->process = process;
+        entry->workers.clear();
     }
     if (process.end_ns != 0) end(*entry, process);
 }
@@ -105,9 +106,17 @@ bool ResourceTable::take_process_span(uint64_t image) {
     return found == entries_.end() || !std::exchange(found->second.process_span_taken, true);
 }
 
-std::shared_ptr<const Resource> ResourceTable::find(uint64_t image) const {
+std::shared_ptr<const Resource> ResourceTable::find(uint64_t image, uint32_t process_id) {
     const auto found = entries_.find(image);
-    return found == entries_.end() ? unknown_ : found->second.resource;
+    if (found == entries_.end()) return unknown_;
+    Entry& entry = found->second;
+    if (process_id == 0 || process_id == entry.process.pid) return entry.resource;
+    const auto worker = entry.workers.find(process_id);
+    if (worker != entry.workers.end()) return worker->second;
+    if (entry.workers.size() >= pids_limit) entry.workers.clear();
+    remora_process process = entry.process;
+    process.pid = process_id;
+    return entry.workers[process_id] = make(process, new_instance_id());
 }
 
 ResourceTable::Entry* ResourceTable::insert(const remora_process& process) {

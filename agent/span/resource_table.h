@@ -36,8 +36,9 @@ public:
     // True once per image: its process span is exported once, however often its end is reported.
     bool take_process_span(uint64_t image);
 
-    // Never null: an image that nobody announced gets a resource without a process.
-    [[nodiscard]] std::shared_ptr<const Resource> find(uint64_t image) const;
+    // Never null: an image that nobody announced gets a resource without a process. process_id: a
+    // forked worker has a pid and an instance id of its own; 0 is the image's first process.
+    [[nodiscard]] std::shared_ptr<const Resource> find(uint64_t image, uint32_t process_id = 0);
 
     [[nodiscard]] size_t size() const { return entries_.size(); }
 
@@ -52,6 +53,7 @@ private:
         remora_process process;  // as last seen
         std::string instance_id;
         std::unordered_set<uint32_t> pids;  // of the image's living processes
+        std::unordered_map<uint32_t, std::shared_ptr<const Resource>> workers;  // forked ones
         bool ended = false;
         bool process_span_taken = false;
     };

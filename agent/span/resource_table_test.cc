@@ -52,7 +52,7 @@ remora_process make_process(uint64_t image, const char* executable = "/usr/bin/n
 
 class ResourceTableTest : public testing::Test {
 protected:
-    std::string text(uint64_t image, std::string_view key) const {
+    std::string text(uint64_t image, std::string_view key) {
         const std::string* found = table_.find(image)->text(key);
         return found == nullptr ? "(none)" : *found;
     }
@@ -82,6 +82,18 @@ TEST_F(ResourceTableTest, SaysWhatTheProcessIs) {
     std::set<std::string> keys;
     for (const Attribute& attribute : resource->attributes)
         EXPECT_TRUE(keys.insert(attribute.key).second) << attribute.key;
+}
+
+TEST_F(ResourceTableTest, AForkedWorkerHasAPidAndAnInstanceOfItsOwn) {
+    table_.update(make_process(1));
+    const auto first = table_.find(1, 100);
+    const auto worker = table_.find(1, 101);
+    EXPECT_EQ(first, table_.find(1));
+    EXPECT_EQ(worker, table_.find(1, 101));
+    EXPECT_EQ(find_attribute(worker->attributes, "process.pid")->value,
+              AttributeValue(int64_t{101}));
+    EXPECT_EQ(*worker->text("service.name"), *first->text("service.name"));
+    EXPECT_NE(*worker->text("service.instance.id"), *first->text("service.instance.id"));
 }
 
 TEST_F(ResourceTableTest, TheServicesNameHasFourSources) {

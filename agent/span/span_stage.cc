@@ -18,7 +18,9 @@ void SpanStage::on_process(const remora_process& process) {
 }
 
 void SpanStage::on_exchange(const ExchangeView& exchange) {
-    auto span = exchanges_.build(exchange, clock_, resources_.find(exchange.exchange.image));
+    auto span = exchanges_.build(
+        exchange, clock_,
+        resources_.find(exchange.exchange.image, exchange.exchange.process_id));
     if (span) next_.on_span(std::move(*span));
 }
 

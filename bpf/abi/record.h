@@ -100,7 +100,7 @@ struct remora_exchange {
     uint8_t role;
     uint8_t join;
     uint8_t end;
-    uint8_t pad[4];
+    uint32_t process_id; /* which process of the image, in its own pid namespace; 0: the first */
 };
 REMORA_STATIC_ASSERT(sizeof(struct remora_address) == 20, "layout");
 REMORA_STATIC_ASSERT(sizeof(struct remora_exchange) == 208, "layout");
