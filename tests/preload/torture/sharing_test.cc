@@ -55,6 +55,8 @@ private:
         heads_.emplace(plain.substr(4, plain.find(' ', 4) - 4), !value.empty());
         if (value.empty()) return;
         ++injected_;
+        if (value.substr(53) == "02" && outcome_.lost("ring_full") > 0)
+            return;  // says itself: no span
         const Span* span = outcome_.by_id(value.substr(36, 16));
         ASSERT_NE(span, nullptr) << "no span of what is on the wire:\n" << head;
         EXPECT_EQ(span->trace_id, value.substr(3, 32));
