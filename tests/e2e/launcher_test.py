@@ -3,6 +3,7 @@
 """`remora run` as a parent that nobody notices: exit status, descriptors, signals, survivors."""
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -231,8 +232,9 @@ class Descriptors(Launched):
                               f"os.close({writer}); signal.pause()", stdout=subprocess.PIPE,
                               pass_fds=(writer,))
         os.close(writer)
-        self.assertEqual(process.stdout.read(), b"")
-        self.assertEqual(os.read(reader, 1), b"")
+        for pipe in (process.stdout.fileno(), reader):
+            self.assertTrue(select.select([pipe], [], [], PATIENCE)[0], "somebody holds the pipe")
+            self.assertEqual(os.read(pipe, 1), b"")
         self.assertIsNone(process.poll())  # it still runs, we are not in the way
         os.close(reader)
         process.terminate()
