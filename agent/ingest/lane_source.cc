@@ -181,6 +181,7 @@ void LaneSource::find_claims(RecordSink& sink) {
         if (state != REMORA_LANE_READY && state != REMORA_LANE_CLAIMING) file_.offer_again(index);
         ++i;
     }
+    if (any_replaced_) finish_replaced(sink);
 }
 
 void LaneSource::claim(uint32_t index, RecordSink& sink) {
@@ -200,12 +201,17 @@ void LaneSource::claim(uint32_t index, RecordSink& sink) {
 }
 
 LaneSource::Owner& LaneSource::owner_of(const remora_process& process, RecordSink& sink) {
+    bool replaced = false;
     for (size_t i = 0; i < owners_.size(); ++i) {
         Owner& owner = *owners_[i];
         if (!same_process(owner.process, process)) continue;
-        owner.ended = owner.ended || !owner.handle || owner.handle->ended();
+        if (!owner.replaced) owner.ended = owner.ended || !owner.handle || owner.handle->ended();
         if (!owner.ended && owner.process.image == process.image) return owner;
-        // The same number is another image now (exec), or another process.
+        if (owner.replaced) continue;
+        // The same number is another image now (exec), or another process; or this is the earlier
+        // image, whose lane stands behind the later one's.
+        replaced = !owner.ended && process.start_ns < owner.process.start_ns;
+        if (replaced) continue;
         finish(owner, sink);
         break;
     }
@@ -213,8 +219,10 @@ LaneSource::Owner& LaneSource::owner_of(const remora_process& process, RecordSin
     owners_changed_ = true;
     Owner& owner = *owners_.back();
     owner.process = process;
-    owner.handle = ProcessHandle::find(process, own_namespace_);
-    if (owner.handle)
+    owner.replaced = replaced;
+    if (replaced)
+        any_replaced_ = true;  // all its lanes are found in this very poll
+    else if ((owner.handle = ProcessHandle::find(process, own_namespace_)))
         watch(owner);
     else
         owner.ended = any_ended_ = true;
@@ -284,6 +292,13 @@ void LaneSource::finish_ended(RecordSink& sink) {
     any_ended_ = false;
     for (size_t i = owners_.size(); i > 0; --i)
         if (owners_[i - 1]->ended) finish(*owners_[i - 1], sink);
+}
+
+// Images that had been replaced by exec before we found them: nothing of theirs is still to come.
+void LaneSource::finish_replaced(RecordSink& sink) {
+    any_replaced_ = false;
+    for (size_t i = owners_.size(); i > 0; --i)
+        if (owners_[i - 1]->replaced) finish(*owners_[i - 1], sink);
 }
 
 void LaneSource::finish(Owner& owner, RecordSink& sink) {

@@ -66,8 +66,9 @@ private:
         remora_process process{};  // our copy: identity as first seen, states as they change
         std::optional<ProcessHandle> handle;
         std::vector<uint32_t> lanes;
-        bool ended = false;    // the process, not only the image
-        bool watched = false;  // its pidfd is in epoll_
+        bool ended = false;     // the process, not only the image
+        bool watched = false;   // its pidfd is in epoll_
+        bool replaced = false;  // by a later image whose lane was found first
     };
     struct Lane {
         LaneReader reader;
@@ -86,6 +87,7 @@ private:
     void sweep(uint64_t now, RecordSink& sink);
     void free_stuck_claims();
     void finish_ended(RecordSink& sink);
+    void finish_replaced(RecordSink& sink);
     void finish(Owner& owner, RecordSink& sink);
     void report_end(Owner& owner, RecordSink& sink);
     void publish_owners();
@@ -108,6 +110,7 @@ private:
     uint64_t fullest_ = 0;  // finished slots of one lane in the last poll
     std::chrono::nanoseconds rest_;
     bool any_ended_ = false;
+    bool any_replaced_ = false;
     bool owners_changed_ = false;
     bool out_of_memory_ = false;
     mutable std::mutex mutex_;            // guards the two below

@@ -322,6 +322,30 @@ TEST_F(LaneSourceTest, ANewImageEndsTheOldOne) {
     EXPECT_EQ(1u, source->live_processes());
 }
 
+// The earlier image's lanes may stand behind the later one's, where the poll comes too late.
+TEST_F(LaneSourceTest, AnEarlierImageThatIsFoundLaterEndsAlone) {
+    const remora_process earlier = a_process(image);
+    remora_process later = a_process(image + 1);
+    later.start_ns = earlier.start_ns + 1;
+    FakeShim after{file()};
+    FakeShim before{file()};
+    FakeShim before_too{file()};
+    ASSERT_TRUE(after.claim(later));
+    source->poll(log);
+    ASSERT_TRUE(before.claim(earlier));
+    ASSERT_TRUE(before_too.claim(earlier));
+    before.put(an_exchange(image, 1));
+    before_too.open(an_exchange(image, 2));
+    source->poll(log);
+    ASSERT_EQ("ppxxP", log.order);
+    EXPECT_EQ(REMORA_END_PROCESS, log.exchanges[1].exchange.end);
+    EXPECT_EQ(image, log.processes[2].image);
+    EXPECT_EQ(1u, source->live_processes());
+    after.put(an_exchange(image + 1, 3));
+    source->poll(log);
+    EXPECT_EQ("ppxxPx", log.order);
+}
+
 TEST_F(LaneSourceTest, RefusesWhatCannotBeTrue) {
     FakeShim shim{file()};
     ASSERT_TRUE(shim.claim(a_process(image)));
