@@ -20,7 +20,8 @@ bool serves_somebody(int fd) noexcept {
     const int saved = errno;
     const Conn* conn = conn_of(fd);
     errno = saved;
-    return conn != nullptr && conn->accepted && conn->role != REMORA_ROLE_CLIENT;
+    return conn != nullptr && (conn->role == REMORA_ROLE_SERVER ||
+                               (conn->accepted && conn->role != REMORA_ROLE_CLIENT));
 }
 
 void note_poll(const pollfd* fds, nfds_t count) noexcept {

@@ -32,7 +32,8 @@ bool transient(int error_number) noexcept {
 
 // May the head of a request begin or go on here?
 bool head_may_come(const Conn& conn) noexcept {
-    if (conn.follow == Follow::fresh) return conn.accepted;
+    if (conn.follow == Follow::fresh)  // not where we saw the program connect
+        return conn.accepted || !conn.born_seen;
     const Direction& direction = conn.directions[received];
     return conn.role == REMORA_ROLE_SERVER && conn.protocol->injects &&
            (!direction.in_message || direction.in_head);
