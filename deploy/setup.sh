@@ -14,7 +14,8 @@ nlohmann-json3-dev libcli11-dev libprotozero-dev libgtest-dev libgmock-dev"
 demo="python3 python3-flask gunicorn python3-requests python3-redis nginx redis-server curl"
 test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-redis nginx haproxy \
 apache2-bin redis-server redis-tools curl wget nodejs default-jdk-headless ruby ruby-webrick perl php-cli \
-php-curl libwww-perl binutils procps libcap2-bin protobuf-compiler wrk"
+php-curl libwww-perl binutils procps libcap2-bin protobuf-compiler \
+python3-protobuf wrk"
 services="nginx redis-server haproxy"
 
 wanted=""
