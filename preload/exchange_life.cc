@@ -211,7 +211,7 @@ void begin_request(Conn& conn, Direction& direction, Call& call) noexcept {
     }
     if (conn.cookie == 0 && conn.protocol->injects) {
         learn_identity(conn, call.fd);
-        call.identity_fresh = true;
+        call.identity_fresh = conn.cookie != 0;  // 0: no socket at all, or nothing may be asked
     }
     const uint32_t index = make_exchange(conn, call);
     if (index == 0) {
@@ -265,7 +265,8 @@ void settle_planned(Conn& conn, uint32_t index, Call& call) noexcept {
 }
 
 bool request_is_done(uint32_t index) noexcept {
-    return (exchange_at(index).progress.load(std::memory_order_acquire) & progress_request_done) != 0;
+    return (exchange_at(index).progress.load(std::memory_order_acquire) & progress_request_done) !=
+           0;
 }
 
 void begin_response(Conn& conn, Direction& direction, Call& call) noexcept {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hooks of the calls by which sockets come, go, are copied and change their ways. None of them moves
-// bytes; each tells the connection table what has happened.
+// Hooks of the calls by which sockets come, go, are copied and change their ways. None of them
+// moves bytes; each tells the connection table what has happened.
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
@@ -12,6 +12,7 @@
 #include "preload/real.h"
 #include "preload/session.h"
 #include "preload/stream.h"
+#include "preload/user_pointer.h"
 
 namespace remora::shim {
 namespace {
@@ -28,10 +29,16 @@ bool is_connecting(int result, int error_number) noexcept {
            error_number == EINTR;
 }
 
-void note_accept(int fd, int flags, const sockaddr* from, const socklen_t* size) noexcept {
+// accept() says how long the peer's address is, not how much of it had room.
+socklen_t room_for(const sockaddr* from, const socklen_t* size) noexcept {
+    return from != nullptr && plausible(size) ? *size : 0;
+}
+
+void note_accept(int fd, int flags, const sockaddr* from, socklen_t room,
+                 const socklen_t* size) noexcept {
     const int saved = errno;
     notice_fork();
-    note_accepted(fd, flags, from, from != nullptr && size != nullptr ? *size : 0);
+    note_accepted(fd, flags, from, room == 0 || room < *size ? room : *size);
     errno = saved;
 }
 
@@ -106,14 +113,16 @@ REMORA_WRAPPER int listen(int fd, int backlog) noexcept {
 }
 
 REMORA_WRAPPER int accept(int fd, sockaddr* from, socklen_t* size) {
+    const socklen_t room = room_for(from, size);
     const int accepted = real::accept(fd, from, size);
-    if (accepted >= 0) note_accept(accepted, 0, from, size);
+    if (accepted >= 0) note_accept(accepted, 0, from, room, size);
     return accepted;
 }
 
 REMORA_WRAPPER int accept4(int fd, sockaddr* from, socklen_t* size, int flags) {
+    const socklen_t room = room_for(from, size);
     const int accepted = real::accept4(fd, from, size, flags);
-    if (accepted >= 0) note_accept(accepted, flags, from, size);
+    if (accepted >= 0) note_accept(accepted, flags, from, room, size);
     return accepted;
 }
 

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hooks of the calls that wait on descriptors. A thread that has waited on several connections at
 // once serves several requests at once: what it sends can't be told apart by the thread any more
-// (parent rule 3). Waiting on a listener and a wake-up pipe, or on the one connection to a database,
-// says no such thing.
+// (parent rule 3). Waiting on a listener and a wake-up pipe, or on the one connection to a
+// database, says no such thing.
 #include <cerrno>
 
 #include "preload/conn.h"
 #include "preload/real.h"
 #include "preload/thread_state.h"
+#include "preload/user_pointer.h"
 
 namespace remora::shim {
 namespace {
 
 constexpr unsigned long few = 64;  // more than these are a loop's, whatever they are
 
-// Asks the kernel what an unknown descriptor is, once: a connection that came to us in some other way
-// than by accept() must not look like a pipe.
+// Asks the kernel what an unknown descriptor is, once: a connection that came to us in some other
+// way than by accept() must not look like a pipe.
 bool serves_somebody(int fd) noexcept {
     const int saved = errno;
     const Conn* conn = conn_of(fd);
@@ -26,7 +27,7 @@ bool serves_somebody(int fd) noexcept {
 
 void note_poll(const pollfd* fds, nfds_t count) noexcept {
     ThreadState& thread = thread_state;
-    if (thread.multiplexes || count < 2 || fds == nullptr) return;
+    if (thread.multiplexes || count < 2 || !plausible(fds)) return;
     bool several = count > few;
     for (nfds_t i = 0; i < count && !several; ++i) several = serves_somebody(fds[i].fd);
     thread.multiplexes = several;
@@ -35,9 +36,16 @@ void note_poll(const pollfd* fds, nfds_t count) noexcept {
 void note_select(int count, const fd_set* const (&sets)[3]) noexcept {
     ThreadState& thread = thread_state;
     if (thread.multiplexes) return;
+    // Sets of how many bits? The kernel looks at no more than the table of descriptors is long, so
+    // that select(getdtablesize(), ...) is right with any set. We don't know that length.
+    if (count > FD_SETSIZE) {
+        thread.multiplexes = true;
+        return;
+    }
+    for (const fd_set* set : sets)
+        if (set != nullptr && !plausible(set)) return;
     unsigned members = 0;
     bool connection = false;
-    // A program may bring sets larger than FD_SETSIZE: words are read up to its own count.
     for (int word = 0; word * 64 < count; ++word) {
         uint64_t bits = 0;
         for (const fd_set* set : sets)
@@ -115,8 +123,8 @@ REMORA_WRAPPER int epoll_pwait(int epoll, epoll_event* events, int count, int ti
     return real::epoll_pwait(epoll, events, count, timeout, signals);
 }
 
-REMORA_WRAPPER int epoll_pwait2(int epoll, epoll_event* events, int count,
-                                const timespec* timeout, const sigset_t* signals) {
+REMORA_WRAPPER int epoll_pwait2(int epoll, epoll_event* events, int count, const timespec* timeout,
+                                const sigset_t* signals) {
     note_epoll();
     return real::epoll_pwait2(epoll, events, count, timeout, signals);
 }
