@@ -3,6 +3,8 @@
 // is no followed connection goes straight to the real function.
 #include <sys/sendfile.h>
 
+#include <cerrno>
+
 #include "preload/egress.h"
 #include "preload/ingress.h"
 #include "preload/process_state.h"
@@ -63,6 +65,7 @@ ssize_t send_message(int fd, const msghdr* message, int flags) {
 // What the kernel's own loop does (net/socket.c, __sys_sendmmsg): it ends at the first error, which
 // is told only if nothing went out, and at a message that went out in part.
 int send_each(int fd, mmsghdr* messages, unsigned count, int flags) {
+    const int kept = errno;
     unsigned done = 0;
     while (done < count) {
         mmsghdr& message = messages[done];
@@ -78,7 +81,9 @@ int send_each(int fd, mmsghdr* messages, unsigned count, int flags) {
         }
         if (part < message.msg_hdr.msg_iovlen) break;
     }
-    return done > 0 ? static_cast<int>(done) : -1;
+    if (done == 0) return -1;
+    errno = kept;
+    return static_cast<int>(done);
 }
 
 }  // namespace
