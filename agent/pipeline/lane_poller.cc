@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/pipeline/lane_poller.h"
 
-#include "agent/base/clock.h"
+#include "agent/pipeline/clock_watch.h"
 
 namespace remora {
 
@@ -20,9 +20,14 @@ void LanePoller::stop() {
 }
 
 void LanePoller::poll_until(const std::stop_token& stopped) {
-    sink_.on_clock({monotonic_ns(), realtime_ns()});
+    ClockWatch clocks;
+    const auto look_at_clocks = [&] {
+        if (const auto offset = clocks.look()) sink_.on_clock(*offset);
+    };
+    look_at_clocks();
     while (!stopped.stop_requested()) {
         page_.beat();
+        look_at_clocks();
         source_->poll(sink_);
         const auto rest = source_->rest();
         if (rest.count() > 0) source_->wait(rest);
