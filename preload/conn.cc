@@ -419,6 +419,15 @@ void abandon(Conn& conn, remora_end end, int error_number) noexcept {
     conn.cleanup.fetch_or(cleanup_abandon);  // leave() sees to it
 }
 
+void bytes_go_past_us(Conn& conn) noexcept {
+    if (conn.opaque.load(std::memory_order_relaxed)) return;
+    count_loss(REMORA_LOSS_body_unseen);
+    Direction& direction = conn.directions[REMORA_DIRECTION_SENT];
+    if (!own(conn, direction)) return;  // opaque now; who is inside sees it
+    abandon(conn, REMORA_END_UNFOLLOWED, 0);
+    leave(conn, direction);
+}
+
 void learn_identity(Conn& conn, int fd) noexcept {
     if (conn.cookie == 0 && fd >= 0 && !seccomp_filtered()) conn.cookie = cookie_of(fd);
 }

@@ -144,6 +144,9 @@ void release_queue(Conn& conn) noexcept;
 // The connection can't be followed any more: opaque from now on, and what is open ends with `end` as
 // soon as nobody is inside. The caller owns one direction.
 void abandon(Conn& conn, remora_end end, int error_number) noexcept;
+// The same, counted, for a caller who owns none: bytes of this connection are about to move by calls
+// that we don't see.
+void bytes_go_past_us(Conn& conn) noexcept;
 
 // When the first message begins: remembers which socket it is (SO_COOKIE).
 void learn_identity(Conn& conn, int fd) noexcept;

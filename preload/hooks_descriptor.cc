@@ -17,9 +17,10 @@
 namespace remora::shim {
 namespace {
 
+// Its bytes go past us from here on: what is open ends now, its end would never be seen.
 void leave_alone(int fd) noexcept {
     const int saved = errno;
-    if (Conn* conn = conn_of(fd)) conn->opaque.store(true, std::memory_order_relaxed);
+    if (Conn* conn = conn_of(fd)) bytes_go_past_us(*conn);
     errno = saved;
 }
 

@@ -16,8 +16,7 @@ namespace {
 // Bytes moved unseen: what follows on this connection can't be parsed.
 void moved_unseen(long fd) noexcept {
     Conn* conn = known_conn(static_cast<int>(fd));
-    if (conn == nullptr || in_vfork_child()) return;
-    if (!conn->opaque.exchange(true)) count_loss(REMORA_LOSS_body_unseen);
+    if (conn != nullptr && !in_vfork_child()) bytes_go_past_us(*conn);
 }
 
 void before(long number, const long (&words)[6]) noexcept {

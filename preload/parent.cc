@@ -11,17 +11,26 @@
 namespace remora::shim {
 namespace {
 
+// Has the thread read another request behind this one? Then it may be at work on either: some send
+// the answers to pipelined requests together.
+bool read_several(uint32_t first, const ThreadState& thread) noexcept {
+    const uint32_t next = exchange_at(first).next;
+    return next != 0 && read_by(next, &thread);
+}
+
 // Rule 3: the thread serves one blocking connection and has never waited on several. What it sends
-// belongs to the request of that connection that is answered next, as answers come in order, if it
-// was this thread that read it: a pool passes connections around.
+// belongs to the one open request of that connection, if it was this thread that read it: a pool
+// passes connections around. An opaque connection's answers go by unseen: its request may be over.
 bool find_on_thread(ContextSnapshot& out) noexcept {
     const ThreadState& thread = thread_state;
     const Conn* conn = thread.serving;
     if (conn == nullptr || thread.multiplexes) return false;
     if (conn->generation.load(std::memory_order_acquire) != thread.serving_generation) return false;
     if (!conn->blocking || conn->in_epoll) return false;
+    if (conn->opaque.load(std::memory_order_relaxed)) return false;
     const uint32_t first = conn->first;
-    return first != 0 && snapshot_exchange(first, &thread, out) && out.context.valid() &&
+    if (first == 0 || read_several(first, thread)) return false;
+    return snapshot_exchange(first, &thread, out) && out.context.valid() &&
            conn->generation.load(std::memory_order_acquire) == thread.serving_generation;
 }
 
