@@ -89,21 +89,25 @@ private:
         out_.append(digits.data(), digits.size());
         out_ += '"';
     }
-    // RFC 8259, 7: the quotation mark, the backslash and control characters must be escaped.
+    // RFC 8259, 7: the quotation mark, the backslash and C0 controls must be escaped. DEL and the C1
+    // controls (U+0080 to U+009F) are, too: a file is looked at in a terminal, which obeys them.
     void quote(std::string_view value) {
         out_ += '"';
         size_t done = 0;
         for (size_t i = 0; i < value.size(); ++i) {
             const auto c = static_cast<uint8_t>(value[i]);
-            if (c >= 0x20 && c != '"' && c != '\\') continue;
+            if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && c != 0xc2) continue;
+            if (c == 0xc2 && static_cast<uint8_t>(value[i + 1]) > 0x9f) continue;  // a letter
             out_.append(value, done, i - done);
-            done = i + 1;
-            if (c >= 0x20) {
+            if (c == '"' || c == '\\') {
                 out_ += '\\';
                 out_ += static_cast<char>(c);
             } else {
-                fmt::format_to(std::back_inserter(out_), "\\u{:04x}", c);
+                // The second byte of a C1 control is its code (RFC 3629).
+                const auto code = static_cast<uint8_t>(c == 0xc2 ? value[++i] : c);
+                fmt::format_to(std::back_inserter(out_), "\\u{:04x}", code);
             }
+            done = i + 1;
         }
         out_.append(value, done, value.size() - done);
         out_ += '"';

@@ -270,6 +270,7 @@ TEST(OtlpJson, SpellsNumbersThatJsonDoesNotHave) {
 TEST(OtlpJson, EscapesAnyText) {
     std::string every;
     for (int c = 0; c < 0x80; ++c) every += static_cast<char>(c);
+    for (int c = 0x80; c < 0xc0; ++c) every += std::string("\xc2") + static_cast<char>(c);
     every += "\xe2\x80\xa8 \xf0\x9f\x90\x9f";
     Span span = test::make_span(1, 2, 0, SpanKind::server, every, 0, 1, nullptr);
     span.attributes = {{every, every}};
@@ -278,6 +279,12 @@ TEST(OtlpJson, EscapesAnyText) {
     EXPECT_EQ(read["name"], every);
     EXPECT_EQ(read["attributes"][0]["key"], every);
     EXPECT_EQ(read["attributes"][0]["value"]["stringValue"], every);
+}
+
+TEST(OtlpJson, HoldsNoCodeThatATerminalObeys) {
+    const Span span =
+        test::make_span(1, 2, 0, SpanKind::server, "\x1b[2J\x7f\xc2\x9b\xc3\x9b", 0, 1, nullptr);
+    EXPECT_THAT(encode_otlp_json({span}), HasSubstr("\\u001b[2J\\u007f\\u009b\xc3\x9b"));
 }
 
 TEST(OtlpJson, AnEmptyBatchIsAnEmptyRequest) {

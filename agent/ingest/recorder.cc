@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/ingest/recorder.h"
 
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
+#include <string_view>
 
 #include "agent/base/clock.h"
-#include "agent/base/write_all.h"
+#include "agent/base/output_file.h"
+#include "agent/base/printable.h"
 
 namespace remora {
 
 namespace {
 constexpr size_t flush_at = size_t{64} << 10;
-}
+constexpr std::chrono::seconds reader_limit{2};
+}  // namespace
 
 Result<std::unique_ptr<Recorder>> Recorder::create(const std::string& path, RecordSink& next) {
-    UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-    if (!fd) return Error{"cannot write the recording " + path, errno};
-    return std::unique_ptr<Recorder>(new Recorder(std::move(fd), path, next));
+    auto fd = open_output_file(path, "the recording", 0644);
+    if (!fd) return fd.error();
+    return std::unique_ptr<Recorder>(new Recorder(std::move(*fd), path, next));
 }
 
 void Recorder::append(const void* bytes, size_t size) {
@@ -46,11 +49,15 @@ void Recorder::write(Record record, remora_record_type type,
 
 void Recorder::flush() {
     if (!fd_ || buffer_.empty()) return;
+    std::string_view left{reinterpret_cast<const char*>(buffer_.data()), buffer_.size()};
+    // All stages wait meanwhile: a pipe's reader has some time, not all of it.
     const auto written =
-        write_all(fd_.get(), {reinterpret_cast<const char*>(buffer_.data()), buffer_.size()});
+        OutputWriter().write(fd_.get(), left, std::chrono::steady_clock::now() + reader_limit);
     buffer_.clear();
     if (written) return;
-    spdlog::error("the recording {} ends here: {}", path_, written.error().text());
+    const int number = written.error().number;
+    spdlog::error("the recording {} ends here: {}", printable(path_),
+                  number == ETIMEDOUT ? "its reader does not read" : std::strerror(number));
     fd_.reset();
 }
 

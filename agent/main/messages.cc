@@ -7,13 +7,14 @@
 
 #include <memory>
 
+#include "agent/base/printable.h"
 #include "agent/base/write_all.h"
 
 namespace remora {
 
 void say_line(const std::string& text) {
     // One write: lines of the program and ours don't mix.
-    (void)write_all(STDERR_FILENO, "remora: " + text + "\n");
+    (void)write_all(STDERR_FILENO, "remora: " + printable(text) + "\n");
 }
 
 void set_up_log(const Config& config, bool quiet, bool verbose) {

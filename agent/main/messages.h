@@ -16,7 +16,7 @@ constexpr int exit_failed = 125;  // as env, timeout and docker do: not the prog
 constexpr int exit_not_executable = 126;
 constexpr int exit_not_found = 127;
 
-// "remora: <text>"
+// "remora: <text>". Names of files and programs may hold anything: controls are shown as escapes.
 void say_line(const std::string& text);
 template <typename... Arguments>
 void say(fmt::format_string<Arguments...> format, Arguments&&... arguments) {

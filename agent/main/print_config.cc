@@ -3,19 +3,26 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string>
+#include <vector>
+
+#include "agent/base/printable.h"
 
 namespace remora {
 
 int print_config(const LoadedConfig& loaded) {
     size_t setting_width = 0;
     size_t value_width = 0;
+    std::vector<std::string> values;
     for (const ConfigEntry& entry : loaded.entries) {
+        values.push_back(printable(entry.value));
         setting_width = std::max(setting_width, entry.setting.size());
-        value_width = std::max(value_width, std::min<size_t>(entry.value.size(), 48));
+        value_width = std::max(value_width, std::min<size_t>(values.back().size(), 48));
     }
-    for (const ConfigEntry& entry : loaded.entries)
-        std::printf("%-*s  %-*s  %s\n", static_cast<int>(setting_width), entry.setting.c_str(),
-                    static_cast<int>(value_width), entry.value.c_str(), entry.source.c_str());
+    for (size_t i = 0; i < values.size(); ++i)
+        std::printf("%-*s  %-*s  %s\n", static_cast<int>(setting_width),
+                    loaded.entries[i].setting.c_str(), static_cast<int>(value_width),
+                    values[i].c_str(), loaded.entries[i].source.c_str());
     return 0;
 }
 
