@@ -271,6 +271,7 @@ void forget_lanes() noexcept {
     for (std::atomic<uint32_t>& place : held) place.store(0, std::memory_order_relaxed);
     for (std::atomic<uint64_t>& count : undelivered) count.store(0, std::memory_order_relaxed);
     preferred.store(0, std::memory_order_relaxed);
+    searching.store(0);  // threads that the child doesn't have
     next_claim_ns.store(0, std::memory_order_relaxed);
 }
 

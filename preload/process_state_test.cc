@@ -7,43 +7,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <functional>
 #include <set>
 #include <string>
 
-#include "preload/child_environment.h"
+#include "preload/test_child.h"
 #include "preload/test_session.h"
 
 namespace remora::shim {
 namespace {
 
 const char* const parent_text = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
-
-// What is set up once per process is tested in children of this one. Returns what the child found
-// wrong; "" is fine.
-std::string in_child(const std::function<std::string()>& body) {
-    int report[2];
-    if (::pipe(report) != 0) return "no pipe";
-    const pid_t child = ::fork();
-    if (child == 0) {
-        const std::string wrong = body();
-        (void)!::write(report[1], wrong.data(), wrong.size());
-        ::_exit(0);
-    }
-    ::close(report[1]);
-    std::string text;
-    char buffer[512];
-    for (ssize_t size; (size = ::read(report[0], buffer, sizeof(buffer))) > 0;)
-        text.append(buffer, static_cast<size_t>(size));
-    ::close(report[0]);
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return status == 0 ? text : text + " (died: " + std::to_string(status) + ")";
-}
-
-#define REQUIRE(condition) \
-    if (!(condition))      \
-    return std::string(#condition " does not hold, line ") + std::to_string(__LINE__)
 
 void start(const Environment& environment) {
     char name[] = "program";
@@ -223,44 +196,6 @@ TEST(ProcessState, ServersAndDaemonsAreNobodysParent) {
                   start({});
                   note_daemon();
                   REQUIRE(process_parent() == nullptr);
-                  return "";
-              }),
-              "");
-}
-
-TEST(ProcessState, TheOwnEnvironmentNamesTheSpan) {
-    EXPECT_EQ(in_child([]() -> std::string {
-                  TestSession session(1);
-                  SessionAddress address;
-                  const std::string text = "1:7:8:9:" + std::string(32, '1');
-                  REQUIRE(parse_session(text.c_str(), address));
-                  init_child_environment(address, "/x/libremora.so");
-                  ::setenv("REMORA_SESSION", text.c_str(), 1);
-                  ::unsetenv("TRACEPARENT");
-                  start({});
-                  char expected[traceparent_size + 1] = {};
-                  write_traceparent(*process_parent(), expected);
-                  REQUIRE(std::string(::getenv("TRACEPARENT")) == expected);
-                  REQUIRE(std::string(::getenv("REMORA_SESSION")) == text + ":t");
-                  ::setenv("ANOTHER", "1", 1);
-                  REQUIRE(std::string(::getenv("TRACEPARENT")) == expected);
-                  note_server();
-                  REQUIRE(std::string(::getenv("TRACEPARENT")).empty());
-                  return "";
-              }),
-              "");
-    EXPECT_EQ(in_child([]() -> std::string {
-                  TestSession session(1);
-                  SessionAddress address;
-                  const std::string text = "1:7:8:9:" + std::string(32, '1');
-                  REQUIRE(parse_session(text.c_str(), address));
-                  init_child_environment(address, "/x/libremora.so");
-                  ::setenv("REMORA_SESSION", text.c_str(), 1);
-                  ::setenv("TRACEPARENT", parent_text, 1);
-                  start(read_environment(environ));
-                  REQUIRE(std::string(::getenv("TRACEPARENT")) != parent_text);
-                  note_daemon();
-                  REQUIRE(std::string(::getenv("TRACEPARENT")) == parent_text);
                   return "";
               }),
               "");
