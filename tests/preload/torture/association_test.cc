@@ -169,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Association,
                                          Shape{"handing", false}, Shape{"turns", false},
                                          Shape{"poll", false}, Shape{"select", false},
                                          Shape{"epoll", false}, Shape{"busy", false}),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& shape) { return std::string(shape.param.name); });
 
 }  // namespace
 }  // namespace torture

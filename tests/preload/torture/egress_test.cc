@@ -2,7 +2,6 @@
 // What a client's peers get: the client's bytes and whole trace lines, nothing else; no stall, no
 // false short count, no id on the wire without its span.
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 
 #include "tests/preload/torture/egress_plan.h"
 #include "tests/preload/torture/support/head_check.h"
+#include "tests/preload/torture/support/http_ends.h"
 #include "tests/preload/torture/support/seed.h"
 #include "tests/preload/torture/support/sockets.h"
 #include "tests/preload/torture/support/traced_run.h"
@@ -18,98 +18,6 @@ namespace torture {
 namespace {
 
 constexpr unsigned threads = 3;
-
-// What one peer saw of one connection.
-struct Seen {
-    std::vector<std::string> heads;
-    std::string problem;
-};
-
-// Reads what a client sends, at its own pace, and answers each request once it is there.
-class Peer {
-public:
-    Peer(int fd, EgressPlan plan) : fd_(fd), plan_(std::move(plan)) {
-        set_nonblocking(fd, true);
-        early_ = plan_.rest.chance(10);
-    }
-
-    Seen run() {
-        while (!ended_ && seen_.problem.empty()) {
-            const short wanted = static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT));
-            pollfd one{fd_, wanted, 0};
-            const int ready = poll(&one, 1, patience_ms);
-            if (ready == 0) return complain("stalled"), seen_;
-            if (one.revents & POLLOUT) flush();
-            if (one.revents & (POLLIN | POLLHUP | POLLERR)) read_some();
-            take_requests();
-            end_response();
-        }
-        const std::string rest = in_.substr(at_);
-        if (seen_.problem.empty() && rest != plan_.stream.tail)
-            complain("what follows the last request is not what was sent: " + rest.substr(0, 300));
-        return seen_;
-    }
-
-private:
-    void complain(const std::string& what) {
-        if (!seen_.problem.empty()) return;
-        seen_.problem = what + " (request " + std::to_string(next_) + " of " +
-                        std::to_string(plan_.stream.requests.size()) + ", " +
-                        std::to_string(in_.size()) + " bytes read)";
-    }
-
-    void flush() {
-        const ssize_t n = send(fd_, out_.data(), out_.size(), MSG_NOSIGNAL);
-        if (n > 0) out_.erase(0, static_cast<size_t>(n));
-        if (n < 0 && errno != EAGAIN) complain("the client reset the connection");
-    }
-
-    void read_some() {
-        std::string buffer(1 + plan_.rest.skewed(plan_.slow_peer ? 3000 : 100'000), '\0');
-        if (plan_.slow_peer && plan_.rest.chance(20)) poll(nullptr, 0, 1);
-        const ssize_t n = recv(fd_, buffer.data(), buffer.size(), 0);
-        if (n > 0) in_.append(buffer, 0, static_cast<size_t>(n));
-        if (n == 0) ended_ = true;
-        if (n < 0 && errno != EAGAIN) complain(std::string("reading: ") + strerror(errno));
-    }
-
-    // Answers go out in part when a head is there, the rest when the body is.
-    void take_requests() {
-        const auto& requests = plan_.stream.requests;
-        while (next_ < requests.size()) {
-            const Request& request = requests[next_];
-            if (head_ == 0) {
-                head_ = head_size_at(in_, at_);
-                if (head_ == 0) return;
-                seen_.heads.push_back(in_.substr(at_, head_));
-                answered_ = early_ ? request.response.bytes.size() : request.response.interim_size;
-                out_ += request.response.bytes.substr(0, answered_);
-            }
-            if (in_.size() < at_ + head_ + request.body.size()) return;
-            if (in_.compare(at_ + head_, request.body.size(), request.body) != 0)
-                return complain("a body is not what was sent");
-            out_ += request.response.bytes.substr(answered_);
-            at_ += head_ + request.body.size();
-            head_ = 0;
-            ++next_;
-        }
-    }
-
-    void end_response() {
-        const auto& requests = plan_.stream.requests;
-        if (next_ < requests.size() || requests.empty() || !out_.empty()) return;
-        if (requests.back().response.until_close) shutdown(fd_, SHUT_WR);
-    }
-
-    int fd_;
-    EgressPlan plan_;
-    bool early_;
-    bool ended_ = false;
-    std::string in_, out_;
-    size_t at_ = 0, head_ = 0, answered_ = 0;
-    size_t next_ = 0;
-    Seen seen_;
-};
 
 struct Tally {
     unsigned requests = 0, inserted = 0, left = 0, missed = 0;
@@ -144,7 +52,12 @@ protected:
         for (unsigned i = first; i < seen.size(); i += threads) {
             const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
             if (fd < 0) return;
-            seen[i] = Peer(fd, egress_plan(seed, i)).run();
+            const EgressPlan plan = egress_plan(seed, i);
+            Random random = Random::of(seed ^ 0x9ee4, i);
+            Pace pace;
+            pace.slow = plan.slow_peer;
+            pace.early = random.chance(10);
+            seen[i] = serve_and_check(fd, plan.stream, pace, random);
             close(fd);
         }
     }

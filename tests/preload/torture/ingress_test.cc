@@ -3,9 +3,6 @@
 // every buffer; no stall; a span for each request with the right status, sizes and parent.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +12,7 @@
 
 #include "tests/preload/torture/ingress_plan.h"
 #include "tests/preload/torture/support/head_check.h"
+#include "tests/preload/torture/support/http_ends.h"
 #include "tests/preload/torture/support/seed.h"
 #include "tests/preload/torture/support/sockets.h"
 #include "tests/preload/torture/support/traced_run.h"
@@ -30,81 +28,6 @@ std::string read_file(const std::string& path) {
     out << file.rdbuf();
     return out.str();
 }
-
-// Sends requests in pieces, in turn or all at once, and compares the answers.
-class Client {
-public:
-    Client(int fd, IngressPlan plan) : fd_(fd), plan_(std::move(plan)) {
-        const int on = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        set_nonblocking(fd, true);
-    }
-
-    std::string run() {
-        for (const Request& request : plan_.stream.requests) {
-            out_ += request.head + request.body;
-            expected_ += request.response.bytes;
-            if (!plan_.pipelined && !exchange()) return problem_;
-        }
-        if (!exchange()) return problem_;
-        out_ = plan_.stream.tail;
-        sent_ = 0;
-        if (!exchange()) return problem_;
-        if (plan_.half_close || until_close()) {
-            shutdown(fd_, SHUT_WR);
-            set_nonblocking(fd_, false);
-            const std::string rest = receive_until_end(fd_);
-            if (!rest.empty()) problem_ = "bytes after the last response: " + rest.substr(0, 200);
-        }
-        return problem_;
-    }
-
-private:
-    [[nodiscard]] bool until_close() const {
-        const auto& requests = plan_.stream.requests;
-        return !requests.empty() && requests.back().response.until_close;
-    }
-
-    // Until all is sent and all that is expected has come.
-    bool exchange() {
-        while (problem_.empty() && (sent_ < out_.size() || in_.size() < expected_.size())) {
-            const short wanted = static_cast<short>(POLLIN | (sent_ < out_.size() ? POLLOUT : 0));
-            pollfd one{fd_, wanted, 0};
-            const int ready = poll(&one, 1, patience_ms);
-            if (ready == 0) problem_ = "stalled";
-            if (one.revents & POLLOUT) send_some();
-            if (one.revents & (POLLIN | POLLHUP | POLLERR)) read_some();
-        }
-        if (problem_.empty() && in_ != expected_) problem_ = "the response is not what was sent";
-        if (!problem_.empty())
-            problem_ += " (" + std::to_string(sent_) + " of " + std::to_string(out_.size()) +
-                        " bytes sent, " + std::to_string(in_.size()) + " of " +
-                        std::to_string(expected_.size()) + " received)";
-        return problem_.empty();
-    }
-
-    void send_some() {
-        const size_t most = std::min(plan_.client_piece, out_.size() - sent_);
-        const size_t piece = plan_.rest.chance(60) ? most : 1 + plan_.rest.skewed(most - 1);
-        const ssize_t n = send(fd_, out_.data() + sent_, piece, MSG_NOSIGNAL);
-        if (n > 0) sent_ += static_cast<size_t>(n);
-        if (n < 0 && errno != EAGAIN) problem_ = std::string("sending: ") + strerror(errno);
-        if (plan_.rest.chance(10)) poll(nullptr, 0, 1);  // lets what was sent arrive alone
-    }
-
-    void read_some() {
-        char buffer[30000];
-        const ssize_t n = recv(fd_, buffer, sizeof(buffer), 0);
-        if (n > 0) in_.append(buffer, static_cast<size_t>(n));
-        if (n == 0) problem_ = "the server closed";
-        if (n < 0 && errno != EAGAIN) problem_ = std::string("receiving: ") + strerror(errno);
-    }
-
-    int fd_;
-    IngressPlan plan_;
-    std::string out_, in_, expected_, problem_;
-    size_t sent_ = 0;
-};
 
 struct Tally {
     unsigned requests = 0, inserted = 0, replaced = 0, left = 0, untouched = 0;
@@ -132,7 +55,13 @@ protected:
             clients.emplace_back([&, t] {
                 for (unsigned i = t; i < connections; i += threads) {
                     const int fd = connect_to_loopback(ports[t]);
-                    problems[i] = Client(fd, ingress_plan(seed, i)).run();
+                    const IngressPlan plan = ingress_plan(seed, i);
+                    Pace pace;
+                    pace.piece = plan.client_piece;
+                    pace.pipelined = plan.pipelined;
+                    pace.half_close = plan.half_close;
+                    problems[i] =
+                        ask_and_check(fd, plan.stream, pace, Random::of(seed ^ 0x9ee4, i));
                     close(fd);
                     if (!problems[i].empty()) return;
                 }
