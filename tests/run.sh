@@ -19,14 +19,16 @@ trap 'rm -f "$output"' EXIT
 status=0
 ctest --preset release --parallel "$(nproc)" "$@" | tee "$output" || status=$?
 
-# A test says "SKIP: <why>" for each thing that it could not do.
+# A test says "SKIP: <why>" for each thing that it could not do; a unit test is "Skipped", with
+# "needs <what>" on the next line.
 log=build/release/Testing/Temporary/LastTest.log
-if [ -f "$log" ] && grep -q 'SKIP: ' "$log"; then
-    printf '\nSkipped, and why:\n'
-    awk '/^[0-9]+\/[0-9]+ Test(ing)?: / { test = $NF }
-         /SKIP: / { sub(/^.*SKIP: /, ""); line = "  " test ": " $0; if (!seen[line]++) print line }' \
-        "$log"
-fi
+reasons=$(awk '
+    function report(why) { line = "  " test ": " why; if (!seen[line]++) print line }
+    /^[0-9]+\/[0-9]+ Test(ing)?: / { test = $NF }
+    /SKIP: / { sub(/^.*SKIP: /, ""); report($0) }
+    unit_test_skipped && /^needs / { report($0) }
+    { unit_test_skipped = /: Skipped$/ }' "$log" 2>/dev/null || true)
+[ -z "$reasons" ] || printf '\nSkipped, and why:\n%s\n' "$reasons"
 printf '\n'
 grep -E 'tests passed|tests failed|Total Test time' "$output" || echo "ctest ran no test"
 exit "$status"
