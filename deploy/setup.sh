@@ -77,15 +77,22 @@ done
 
 echo "setup: installing:$missing" >&2
 apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" >>"$log" 2>&1; }
-# The lists may be absent (a fresh image) or stale: one failure of install is answered by update.
+# The lists may be absent (a fresh image) or stale, so they are fetched first; without a network the
+# cache may still do. If one package can't be had, the others are not held up by it.
+apt update || true
 # shellcheck disable=SC2086
-if ! { apt update && apt install --no-install-recommends $missing; }; then
-    if ! apt install --no-install-recommends $missing; then
-        tail -n 15 "$log" >&2
-        give_up "apt-get failed, its last lines stand above"
-    fi
+if ! apt install --no-install-recommends $missing; then
+    wanted=$missing
+    missing=""
+    for package in $wanted; do
+        apt install --no-install-recommends "$package" || missing="$missing $package"
+    done
 fi
 if [ -n "$new_services" ] && [ -d /run/systemd/system ]; then
     # shellcheck disable=SC2086
     $as_root systemctl disable --quiet $new_services >>"$log" 2>&1 || true
+fi
+if [ -n "$missing" ]; then
+    grep '^E: ' "$log" | sort -u | tail -n 8 >&2
+    give_up "apt-get could not install everything; what it says stands above"
 fi
