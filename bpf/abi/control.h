@@ -45,7 +45,8 @@ struct remora_control {
 };
 
 /* How the shim finds both: REMORA_SESSION=1:<agent pid>:<lanes fd>:<control fd>:<session, 32 hex>.
- * It opens /proc/<pid>/fd/<fd> after readlink() has said "/memfd:remora-lanes (deleted)" or
+ * A shim that puts a TRACEPARENT beside it appends ":t": where there is nothing to continue any
+ * more (a server's children), such a one is taken out again, and a user's is not. The shim opens /proc/<pid>/fd/<fd> after readlink() has said "/memfd:remora-lanes (deleted)" or
  * "/memfd:remora-control (deleted)"; where that is not allowed (another user), the abstract unix
  * socket "\0remora-<session's first 16 hex>" hands both descriptors (lanes, control, in that order)
  * to whoever sends the 32 hex digits. */
