@@ -116,8 +116,8 @@ Conn* make_conn() noexcept {
     conn.opaque.store(false, std::memory_order_relaxed);
     conn.follow = Follow::fresh;
     conn.role = REMORA_ROLE_UNKNOWN;
-    conn.accepted = conn.born_seen = conn.in_epoll = conn.peeked = conn.held = false;
-    conn.counted = false;
+    conn.accepted = conn.born_seen = conn.in_epoll = conn.held = false;
+    conn.peeked = conn.counted = 0;
     conn.peer_known = conn.peer_closed = false;
     conn.abandoned_end = 0;
     conn.error_number = 0;

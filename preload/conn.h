@@ -61,8 +61,6 @@ struct Conn {
     bool born_seen = false;     // we saw the accept() or connect() itself
     bool blocking = true;
     bool in_epoll = false;
-    bool peeked = false;        // the program has peeked at the head that comes next
-    bool counted = false;       // it has asked how many bytes there are (FIONREAD): sizes must stay
     bool held = false;          // the request direction waits for the answer to a switch
     bool peer_known = false;
     bool peer_closed = false;   // the stream from the peer has ended
@@ -70,6 +68,10 @@ struct Conn {
     uint8_t prefix_direction = 0;
     uint8_t prefix[24];
     std::atomic<uint32_t> epoch{0};  // of the process that opened it: an earlier one was our parent's
+    // Of the bytes that are read next, so many has the program looked at (MSG_PEEK), and of so many
+    // does it know that they are there (FIONREAD): those must not change, these not in size.
+    uint32_t peeked = 0;
+    uint32_t counted = 0;
     uint32_t id = 0;            // of the object, in the pool
     uint32_t serial = 0;        // of the connection, within the process
     uint32_t sequence = 0;      // exchanges begun

@@ -233,7 +233,6 @@ void request_head(Conn& conn, Direction& direction) noexcept {
         free_tracestate(conn.tracestate);
         conn.tracestate = 0;
     }
-    conn.peeked = conn.counted = false;
     if (direction.current == 0) return;
     Exchange& exchange = exchange_at(direction.current);
     exchange.answer_hint = direction.message.answer_hint;

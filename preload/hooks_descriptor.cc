@@ -245,6 +245,7 @@ REMORA_WRAPPER int ioctl(int fd, unsigned long request, ...) noexcept {
     if (result != 0 || argument == 0) return result;
     if (request == FIONBIO) note_nonblocking(fd, *reinterpret_cast<const int*>(argument) != 0);
     if (request == FIONREAD)
-        if (Conn* conn = known_conn(fd)) conn->counted = true;
+        if (Conn* conn = known_conn(fd))
+            conn->counted = static_cast<uint32_t>(*reinterpret_cast<const int*>(argument));
     return result;
 }

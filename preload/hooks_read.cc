@@ -125,7 +125,8 @@ REMORA_WRAPPER int recvmmsg(int fd, mmsghdr* messages, unsigned count, int flags
     if (done <= 0) return done;
     const int saved = errno;
     Conn* conn = conn_of(fd);
-    if (conn != nullptr && (flags & MSG_PEEK)) conn->peeked = true;
+    if (conn != nullptr && (flags & MSG_PEEK))
+        for (int i = 0; i < done; ++i) note_peeked(*conn, messages[i].msg_len);
     if (flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) conn = nullptr;
     for (int i = 0; i < done; ++i) {
         const msghdr& message = messages[i].msg_hdr;

@@ -46,6 +46,11 @@ size_t reserve_for(const Conn& conn, const Incoming& in, size_t total) noexcept 
     return (switches() & REMORA_SWITCH_NO_INGRESS_INSERT) ? 0 : reserve_size;
 }
 
+void note_read(Conn& conn, size_t bytes) noexcept {
+    conn.peeked = bytes < conn.peeked ? conn.peeked - static_cast<uint32_t>(bytes) : 0;
+    conn.counted = bytes < conn.counted ? conn.counted - static_cast<uint32_t>(bytes) : 0;
+}
+
 void feed_parts(Conn& conn, const iovec* parts, size_t count, size_t size, Call& call) noexcept {
     size_t base = 0;
     for (size_t i = 0; i < count && base < size; ++i) {
@@ -54,6 +59,7 @@ void feed_parts(Conn& conn, const iovec* parts, size_t count, size_t size, Call&
         base += part;
     }
     call_ends(conn, received, call);
+    note_read(conn, size);
 }
 
 // Lays the edits over the bytes where they are. Each one moves what follows it; the planner made
@@ -160,12 +166,9 @@ ssize_t receive(Conn& conn, const Incoming& in) {
     const size_t total = total_of(in.parts, in.count);
     Direction& direction = conn.directions[received];
     if (in.flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE)) {
-        // One byte between messages is the usual test for a closed connection; all else may be part
-        // of a head, which then must not change between the peek and the read.
-        const bool in_body = direction.in_message && !direction.in_head;
-        if ((in.flags & MSG_PEEK) && (total > 1 || direction.in_head) && !in_body)
-            conn.peeked = true;
-        return in.original(in, total);
+        const ssize_t seen = in.original(in, total);
+        if ((in.flags & MSG_PEEK) && seen > 0) note_peeked(conn, static_cast<size_t>(seen));
+        return seen;
     }
     if (in.flags & MSG_TRUNC) return discard(conn, in, total);
     if (!enter(conn, direction)) return in.original(in, total);
@@ -197,6 +200,11 @@ ssize_t receive(Conn& conn, const Incoming& in) {
     return told;
 }
 
+void note_peeked(Conn& conn, size_t bytes) noexcept {
+    const auto most = static_cast<uint32_t>(bytes < UINT32_MAX ? bytes : UINT32_MAX);
+    if (conn.peeked < most) conn.peeked = most;
+}
+
 void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept {
     Direction& direction = conn.directions[received];
     if (!enter(conn, direction)) return;
@@ -204,12 +212,14 @@ void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t
     Call call;
     call.fd = fd;
     call.refusal = REMORA_LOSS_not_injected_gather;
-    if (taken == 0)
+    if (taken == 0) {
         end_of_stream(conn, received, call);
-    else if (parts == nullptr)
+    } else if (parts == nullptr) {
         feed_unseen(conn, received, taken, call);
-    else
+        note_read(conn, taken);
+    } else {
         feed_parts(conn, parts, count, taken, call);
+    }
     leave(conn, direction);
     errno = saved;
 }

@@ -28,7 +28,8 @@ struct Planner {
 
     // Only now is the descriptor's socket asked for: once per head that is really rewritten.
     bool may_edit() {
-        if (server() && conn.peeked) return refuse(REMORA_LOSS_not_injected_peek), false;
+        const size_t first = call.lines.count > 0 ? call.lines.lines[0].begin : call.insert_at;
+        if (server() && first < conn.peeked) return refuse(REMORA_LOSS_not_injected_peek), false;
         if (call.fd < 0 || call.identity_fresh || identity_certain(conn, call.fd)) return true;
         // The number is another socket's now: what is being parsed is not what it seems.
         refuse(REMORA_LOSS_not_injected_identity);
@@ -39,7 +40,7 @@ struct Planner {
     [[nodiscard]] bool fits(ptrdiff_t growth) const {
         if (growth == 0) return true;
         const ptrdiff_t delta = call.edits->delta() + growth;
-        if (server() && conn.counted) return false;
+        if (server() && conn.counted > 0) return false;
         if (delta < 0) return call.may_shrink;
         return growth < 0 || static_cast<size_t>(delta) <= call.room;
     }
