@@ -54,7 +54,9 @@ protected:
         for (unsigned t = 0; t < threads; ++t)
             clients.emplace_back([&, t] {
                 for (unsigned i = t; i < connections; i += threads) {
-                    const int fd = connect_to_loopback(ports[t]);
+                    const int fd = try_to_connect(ports[t]);
+                    problems[i] = "could not connect";
+                    if (fd < 0) return;
                     const IngressPlan plan = ingress_plan(seed, i);
                     Pace pace;
                     pace.piece = plan.client_piece;

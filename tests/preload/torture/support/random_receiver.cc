@@ -123,7 +123,7 @@ ssize_t RandomReceiver::receive_piece(char* data, size_t size, int flags) {
 // true: `seen` bytes will have to come again. Fewer than asked for is no sign of anything.
 bool RandomReceiver::peek(std::string& seen) {
     if (!plan_.peeks || !random_.chance(50)) return false;
-    seen.resize(2 + random_.skewed(2000));
+    seen.resize(1 + random_.skewed(2000));
     const ssize_t n = receive_piece(seen.data(), seen.size(), MSG_PEEK | MSG_DONTWAIT);
     seen.resize(n > 0 ? static_cast<size_t>(n) : 0);
     return n > 0;

@@ -69,6 +69,14 @@ int connect_to_loopback(uint16_t port, int send_buffer, int receive_buffer) {
     return fd;
 }
 
+int try_to_connect(uint16_t port) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const sockaddr_in address = loopback(port);
+    if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
 int accept_one(int listener) {
     for (;;) {
         const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);

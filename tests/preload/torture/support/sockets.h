@@ -14,6 +14,8 @@ namespace torture {
 
 // Options of 0 leave the kernel's default.
 int listen_on_loopback(uint16_t& port, int receive_buffer = 0, int backlog = 64);
+// -1 where nobody listens.
+int try_to_connect(uint16_t port);
 int connect_to_loopback(uint16_t port, int send_buffer = 0, int receive_buffer = 0);
 int accept_one(int listener);
 void set_nonblocking(int fd, bool nonblocking);
