@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers of a traced program that keep every byte: a server, a proxy, and HTTP heads taken apart."""
+import random
 import re
 import socket
 import threading
@@ -8,8 +9,15 @@ TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    """A port for a server that is started a moment later. Below the range from which the kernel
+    takes ports for outgoing connections: tests that run at the same time make many of those."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            pass
 
 
 class Exchange:
