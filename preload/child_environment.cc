@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "agent/context/span_context.h"
+#include "preload/own_environment.h"
 #include "preload/process_state.h"
 #include "preload/small_text.h"
 
@@ -41,16 +42,6 @@ bool same_context(const SpanContext& a, const SpanContext& b) noexcept {
     return a.trace_id == b.trace_id && a.span_id == b.span_id;
 }
 
-// Is this TRACEPARENT merely inherited (or put there by us), and not the program's own choice? An
-// invalid one is nobody's.
-bool is_inherited(const char* traceparent) noexcept {
-    SpanContext context;
-    if (!parse_traceparent(ByteView{traceparent, strnlen(traceparent, 256)}, context)) return true;
-    const SpanContext* span = process_span();
-    return same_context(context, incoming_context()) ||
-           (span != nullptr && same_context(context, *span));
-}
-
 }  // namespace
 
 size_t count_entries(char* const* environment) noexcept {
@@ -64,7 +55,13 @@ const char* library_path() noexcept { return preload_entry[0] == '\0' ? "" : pre
 
 bool inherited_traceparent_is_ours() noexcept { return inherited_trace_is_ours; }
 
-char* marked_session() noexcept { return marked_session_entry; }
+bool is_inherited_traceparent(const char* value) noexcept {
+    SpanContext context;
+    if (!parse_traceparent(ByteView{value, strnlen(value, 256)}, context)) return true;
+    const SpanContext* span = process_span();
+    return same_context(context, incoming_context()) ||
+           (span != nullptr && same_context(context, *span));
+}
 
 void init_child_environment(const SessionAddress& address, const char* library) noexcept {
     SmallText<sizeof(session_entry)> session_text;
@@ -81,19 +78,30 @@ void init_child_environment(const SessionAddress& address, const char* library) 
     memcpy(preload_entry + 11, library, size + 1);
 }
 
+void ChildEnvironment::write_traceparent_entry(const char* value) noexcept {
+    memcpy(traceparent_, "TRACEPARENT=", 12);
+    memcpy(traceparent_ + 12, value, traceparent_size);
+    traceparent_[12 + traceparent_size] = '\0';
+    tracestate_size_ = 0;
+}
+
 ChildEnvironment::Trace ChildEnvironment::decide_trace(const Environment& caller) noexcept {
-    const bool inherited = caller.traceparent != nullptr && is_inherited(caller.traceparent);
-    if (caller.traceparent != nullptr && !inherited) return Trace::keep;  // the program's own
+    const bool inherited =
+        caller.traceparent == nullptr || is_inherited_traceparent(caller.traceparent);
+    if (!inherited || !tracing()) return Trace::keep;  // the program's own
     ChildContext child;
-    if (!tracing() || !context_for_child(child)) {
+    if (!context_for_child(child)) {
         // Without a context of ours the user's TRACEPARENT stays; one that a shim put there for
         // this process would make a wrong parent.
-        if (!inherited || !inherited_trace_is_ours) return Trace::keep;
-        return tracing() ? Trace::remove : Trace::keep;
+        const bool users =
+            caller.traceparent != nullptr && incoming_context().valid() && !inherited_trace_is_ours;
+        if (users) return Trace::keep;
+        write_traceparent_entry(no_traceparent);
+        return Trace::replace;
     }
-    memcpy(traceparent_, "TRACEPARENT=", 12);
-    write_traceparent(child.snapshot.context, traceparent_ + 12);
-    traceparent_[12 + traceparent_size] = '\0';
+    char value[traceparent_size];
+    write_traceparent(child.snapshot.context, value);
+    write_traceparent_entry(value);
     tracestate_size_ = child.snapshot.tracestate_size;
     memcpy(tracestate_, "TRACESTATE=", 11);
     memcpy(tracestate_ + 11, child.snapshot.tracestate, tracestate_size_);
@@ -153,8 +161,9 @@ bool ChildEnvironment::build(char* const* caller, size_t count, bool loads_us,
         if (memcmp(address.id, session().id, sizeof(address.id)) != 0) return false;
     }
     trace_ = decide_trace(known);
-    const bool keeps_ours = trace_ == Trace::keep && inherited_trace_is_ours &&
-                            known.traceparent != nullptr && is_inherited(known.traceparent);
+    const bool ours =
+        trace_ == Trace::replace || (inherited_trace_is_ours && known.traceparent != nullptr &&
+                                     is_inherited_traceparent(known.traceparent));
 
     char* last_preload = nullptr;
     for (size_t i = 0; i < count; ++i)
@@ -163,7 +172,7 @@ bool ChildEnvironment::build(char* const* caller, size_t count, bool loads_us,
     for (size_t i = 0; i < count; ++i)
         if (char* entry = edited(caller[i], loads_us, last_preload)) entries[used++] = entry;
     if (last_preload == nullptr && loads_us) entries[used++] = preload_entry;
-    entries[used++] = trace_ == Trace::replace || keeps_ours ? marked_session_entry : session_entry;
+    entries[used++] = ours ? marked_session_entry : session_entry;
     if (trace_ == Trace::replace) {
         entries[used++] = traceparent_;
         if (tracestate_size_ > 0) entries[used++] = tracestate_;

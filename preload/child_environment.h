@@ -19,10 +19,11 @@ namespace remora::shim {
 void init_child_environment(const SessionAddress& address, const char* library) noexcept;
 // "" before that, or in a passive process: then no environment is ever changed.
 const char* library_path() noexcept;
-// The TRACEPARENT that this process started with was put there by a shim.
+// The TRACEPARENT that this process started with was put there by us.
 bool inherited_traceparent_is_ours() noexcept;
-// "REMORA_SESSION=..." saying that the TRACEPARENT beside it is a shim's.
-char* marked_session() noexcept;
+// Is this TRACEPARENT merely what the process inherited, or our own work, or invalid and so
+// nobody's; and not the program's own choice?
+bool is_inherited_traceparent(const char* value) noexcept;
 
 class ChildEnvironment {
 public:
@@ -35,9 +36,10 @@ public:
     bool build(char* const* caller, size_t count, bool loads_us, char** entries) noexcept;
 
 private:
-    enum class Trace { keep, replace, remove };
+    enum class Trace { keep, replace };
 
     Trace decide_trace(const Environment& caller) noexcept;
+    void write_traceparent_entry(const char* value) noexcept;
     char* edited_preload(char* entry, bool loads_us) noexcept;
     char* edited(char* entry, bool loads_us, char* last_preload) noexcept;
 

@@ -17,6 +17,8 @@ using testing::Not;
 using testing::StartsWith;
 
 const char* const us = "/opt/remora/lib/libremora.so";
+const std::string none =
+    "TRACEPARENT=00-" + std::string(32, '0') + "-" + std::string(16, '0') + "-00";
 const std::string session_text = "REMORA_SESSION=1:7:8:9:11110000000000002222000000000000";
 
 class ChildEnvironmentTest : public testing::Test {
@@ -54,17 +56,17 @@ protected:
 };
 
 TEST_F(ChildEnvironmentTest, AddsUsToNothing) {
-    EXPECT_THAT(child({}), ElementsAre(std::string("LD_PRELOAD=") + us, session_text));
+    EXPECT_THAT(child({}), ElementsAre(std::string("LD_PRELOAD=") + us, session_text + ":t", none));
     ChildEnvironment environment;
     char* out[5];
     ASSERT_TRUE(environment.build(nullptr, 0, true, out));
-    EXPECT_EQ(out[2], nullptr);
+    EXPECT_EQ(out[3], nullptr);
 }
 
 TEST_F(ChildEnvironmentTest, KeepsTheOrderOfTheRest) {
-    EXPECT_THAT(
-        child({"B=1", session_text, "A=2", "B=3", "", "odd"}),
-        ElementsAre("B=1", "A=2", "B=3", "", "odd", std::string("LD_PRELOAD=") + us, session_text));
+    EXPECT_THAT(child({"B=1", session_text, "A=2", "B=3", "", "odd"}),
+                ElementsAre("B=1", "A=2", "B=3", "", "odd", std::string("LD_PRELOAD=") + us,
+                            session_text + ":t", none));
 }
 
 TEST_F(ChildEnvironmentTest, StandsBehindOtherPreloads) {
@@ -90,13 +92,13 @@ TEST_F(ChildEnvironmentTest, FreesPreloadsFromUs) {
     EXPECT_EQ(preload_for(own + ":/a.so", false), "/a.so");
     EXPECT_EQ(preload_for("/a.so:" + own + ":/b.so", false), "/a.so:/b.so");
     EXPECT_EQ(preload_for("/a.so " + own + " /b.so", false), "/a.so /b.so");
-    EXPECT_THAT(child({}, false), ElementsAre(session_text));
+    EXPECT_THAT(child({}, false), ElementsAre(session_text + ":t", none));
 }
 
 TEST_F(ChildEnvironmentTest, TheLastPreloadCounts) {
-    EXPECT_THAT(
-        child({"LD_PRELOAD=/a.so", "LD_PRELOAD=/b.so"}),
-        ElementsAre("LD_PRELOAD=/a.so", std::string("LD_PRELOAD=/b.so:") + us, session_text));
+    EXPECT_THAT(child({"LD_PRELOAD=/a.so", "LD_PRELOAD=/b.so"}),
+                ElementsAre("LD_PRELOAD=/a.so", std::string("LD_PRELOAD=/b.so:") + us,
+                            session_text + ":t", none));
 }
 
 TEST_F(ChildEnvironmentTest, LeavesOthersAlone) {
@@ -111,6 +113,7 @@ TEST_F(ChildEnvironmentTest, WithoutAContextTheUsersTraceparentStands) {
     EXPECT_THAT(child({users, "TRACESTATE=a=1"}), Contains(users));
     EXPECT_THAT(child({users, "TRACESTATE=a=1"}), Contains("TRACESTATE=a=1"));
     EXPECT_THAT(child({users}), Contains(session_text)) << "not marked as ours";
+    session_.control.switches = REMORA_SWITCH_DISABLED;
     EXPECT_THAT(child({}), Not(Contains(StartsWith("TRACEPARENT="))));
 }
 

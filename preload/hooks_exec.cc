@@ -11,6 +11,7 @@
 
 #include "preload/child_environment.h"
 #include "preload/exec_target.h"
+#include "preload/own_environment.h"
 #include "preload/process_state.h"
 #include "preload/raw_syscall.h"
 #include "preload/real.h"
@@ -178,4 +179,14 @@ REMORA_WRAPPER int posix_spawnp(pid_t* child, const char* file,
         environment, named_target_loads_us(file), [&](char* const* entries) {
             return real::posix_spawnp(child, file, actions, attributes, arguments, entries);
         });
+}
+
+REMORA_WRAPPER int system(const char* command) {
+    prepare_own_environment();
+    return real::system(command);
+}
+
+REMORA_WRAPPER FILE* popen(const char* command, const char* mode) {
+    prepare_own_environment();
+    return real::popen(command, mode);
 }

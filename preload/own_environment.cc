@@ -5,61 +5,41 @@
 
 #include <cstring>
 
+#include "agent/context/span_context.h"
 #include "preload/child_environment.h"
+#include "preload/environment.h"
+#include "preload/process_state.h"
 
 namespace remora::shim {
+
+const char* const no_traceparent = "00-00000000000000000000000000000000-0000000000000000-00";
+
 namespace {
 
-constexpr size_t prefix_size = 12;  // "TRACEPARENT="
-char traceparent_entry[prefix_size + traceparent_size + 1];
-char users_traceparent[traceparent_size + 1];  // empty: none, or one that a shim had put there
-
-// Where `environ` moves when it has no TRACEPARENT yet. Larger environments stay as they are.
-constexpr size_t longest_environment = 512;
-char* moved_environment[longest_environment + 2];
-
-char** find_entry(ByteView name) noexcept {
-    if (environ != nullptr)
-        for (char** entry = environ; *entry != nullptr; ++entry)
-            if (value_of(*entry, name) != nullptr) return entry;
+char* own_traceparent() noexcept {
+    if (environ == nullptr) return nullptr;
+    for (char** entry = environ; *entry != nullptr; ++entry)
+        if (value_of(*entry, "TRACEPARENT") != nullptr) return *entry + sizeof("TRACEPARENT=") - 1;
     return nullptr;
-}
-
-bool make_room(char* entry) noexcept {
-    const size_t count = count_entries(environ);
-    if (count > longest_environment) return false;
-    if (count > 0) memcpy(moved_environment, environ, count * sizeof(char*));
-    moved_environment[count] = entry;
-    moved_environment[count + 1] = nullptr;
-    environ = moved_environment;
-    return true;
 }
 
 }  // namespace
 
-void publish_in_environment(const SpanContext& span, const Environment& environment,
-                            char* marked_session) noexcept {
-    char** session_entry = find_entry(REMORA_SESSION_VARIABLE);
-    if (session_entry == nullptr) return;
-    if (environment.traceparent != nullptr && !inherited_traceparent_is_ours() &&
-        strlen(environment.traceparent) == traceparent_size)
-        memcpy(users_traceparent, environment.traceparent, traceparent_size);
-    memcpy(traceparent_entry, "TRACEPARENT=", prefix_size);
-    write_traceparent(span, traceparent_entry + prefix_size);
-    char** entry = find_entry("TRACEPARENT");
-    if (entry != nullptr)
-        *entry = traceparent_entry;
-    else if (!make_room(traceparent_entry))
-        return;
-    *find_entry(REMORA_SESSION_VARIABLE) = marked_session;
-}
+void prepare_own_environment() noexcept {
+    if (!tracing()) return;
+    char* value = own_traceparent();
+    if (value == nullptr || strnlen(value, traceparent_size + 1) != traceparent_size) return;
+    if (!is_inherited_traceparent(value)) return;
 
-void withdraw_from_environment() noexcept {
-    if (traceparent_entry[0] == '\0') return;
-    if (users_traceparent[0] != '\0')
-        memcpy(traceparent_entry + prefix_size, users_traceparent, traceparent_size);
-    else
-        __atomic_store_n(&traceparent_entry[prefix_size], '\0', __ATOMIC_RELAXED);
+    char wanted[traceparent_size];
+    memcpy(wanted, no_traceparent, traceparent_size);
+    if (const SpanContext* parent = process_parent()) {
+        write_traceparent(*parent, wanted);
+        if (parent == process_span()) note_referenced();
+    } else if (incoming_context().valid() && !inherited_traceparent_is_ours()) {
+        write_traceparent(incoming_context(), wanted);
+    }
+    if (memcmp(value, wanted, traceparent_size) != 0) memcpy(value, wanted, traceparent_size);
 }
 
 }  // namespace remora::shim

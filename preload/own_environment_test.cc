@@ -15,14 +15,14 @@ namespace remora::shim {
 namespace {
 
 const char* const users = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01";
-const std::string session_text = "1:7:8:9:" + std::string(32, '1');
+const char* const programs_own = "00-1123456789abcdef0123456789abcdef-1123456789abcdef-01";
 
-// A process that starts with this TRACEPARENT, nullptr: with none.
-bool start_with(const char* traceparent) {
+// A process that started with this TRACEPARENT, nullptr: with none; `marked`: put there by a shim.
+bool start_with(const char* traceparent, bool marked = false) {
+    const std::string session_text = "1:7:8:9:" + std::string(32, '1') + (marked ? ":t" : "");
     SessionAddress address;
     if (!parse_session(session_text.c_str(), address)) return false;
     init_child_environment(address, "/x/libremora.so");
-    ::setenv("REMORA_SESSION", session_text.c_str(), 1);
     if (traceparent != nullptr)
         ::setenv("TRACEPARENT", traceparent, 1);
     else
@@ -33,8 +33,9 @@ bool start_with(const char* traceparent) {
     return true;
 }
 
-std::string value(const char* name) {
-    const char* text = ::getenv(name);
+std::string after_preparation() {
+    prepare_own_environment();
+    const char* text = ::getenv("TRACEPARENT");
     return text == nullptr ? "(none)" : text;
 }
 
@@ -44,54 +45,60 @@ std::string own_span() {
     return text;
 }
 
-TEST(OwnEnvironment, NamesTheProcessSpan) {
+TEST(OwnEnvironment, NamesTheProcessSpanAndTakesItBack) {
     EXPECT_EQ(in_child([]() -> std::string {
                   TestSession session(1);
-                  REQUIRE(start_with(nullptr));
-                  REQUIRE(value("TRACEPARENT") == own_span());
-                  REQUIRE(value("REMORA_SESSION") == session_text + ":t");
-                  ::setenv("ANOTHER", "1", 1);
-                  REQUIRE(value("TRACEPARENT") == own_span());
+                  REQUIRE(start_with(no_traceparent, true));
+                  REQUIRE(std::string(::getenv("TRACEPARENT")) == no_traceparent);
+                  REQUIRE(session.lost(REMORA_LOSS_trace_header_invalid) == 0);
+                  REQUIRE(after_preparation() == own_span());
+                  REQUIRE((session.lane(0).head.process.states & REMORA_PROCESS_REFERENCED) != 0);
+                  REQUIRE(after_preparation() == own_span());
                   note_server();
-                  REQUIRE(value("TRACEPARENT").empty());
+                  REQUIRE(after_preparation() == no_traceparent);
                   return "";
               }),
               "");
 }
 
 TEST(OwnEnvironment, GivesTheUsersBack) {
-    EXPECT_EQ(in_child([]() -> std::string {
-                  TestSession session(1);
-                  REQUIRE(start_with(users));
-                  REQUIRE(value("TRACEPARENT") == own_span());
-                  REQUIRE(value("TRACEPARENT") != users);
-                  note_daemon();
-                  REQUIRE(value("TRACEPARENT") == users);
-                  return "";
-              }),
-              "");
-}
-
-TEST(OwnEnvironment, StaysAsItIsWithoutASpan) {
-    for (const uint32_t off : {REMORA_SWITCH_NO_PROCESS_SPANS, REMORA_SWITCH_SDK_DISABLED})
-        EXPECT_EQ(in_child([off]() -> std::string {
+    for (const bool marked : {false, true})
+        EXPECT_EQ(in_child([marked]() -> std::string {
                       TestSession session(1);
-                      session.control.switches = off;
-                      REQUIRE(start_with(users));
-                      REQUIRE(value("TRACEPARENT") == users);
-                      REQUIRE(value("REMORA_SESSION") == session_text);
+                      REQUIRE(start_with(users, marked));
+                      REQUIRE(after_preparation() == own_span());
+                      note_daemon();
+                      REQUIRE(after_preparation() == (marked ? no_traceparent : users));
                       return "";
                   }),
                   "");
 }
 
-TEST(OwnEnvironment, IsNotMovedWhenItIsHuge) {
+TEST(OwnEnvironment, LeavesWhatIsNotInherited) {
     EXPECT_EQ(in_child([]() -> std::string {
                   TestSession session(1);
-                  for (int i = 0; i < 600; ++i) ::setenv(("V" + std::to_string(i)).c_str(), "", 1);
-                  REQUIRE(start_with(nullptr));
-                  REQUIRE(value("TRACEPARENT") == "(none)");
-                  REQUIRE(value("V599").empty());
+                  REQUIRE(start_with(users));
+                  ::setenv("TRACEPARENT", programs_own, 1);
+                  REQUIRE(after_preparation() == programs_own);
+                  ::setenv("TRACEPARENT", "short", 1);
+                  REQUIRE(after_preparation() == "short");
+                  ::unsetenv("TRACEPARENT");
+                  REQUIRE(after_preparation() == "(none)");
+                  ::clearenv();
+                  REQUIRE(after_preparation() == "(none)");
+                  return "";
+              }),
+              "");
+}
+
+TEST(OwnEnvironment, FollowsTheSwitches) {
+    EXPECT_EQ(in_child([]() -> std::string {
+                  TestSession session(1);
+                  session.control.switches = REMORA_SWITCH_DISABLED;
+                  REQUIRE(start_with(users));
+                  REQUIRE(after_preparation() == users);
+                  session.control.switches = REMORA_SWITCH_NO_PROCESS_SPANS;
+                  REQUIRE(after_preparation() == users);
                   return "";
               }),
               "");

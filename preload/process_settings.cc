@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "preload/lane_writer.h"
+#include "preload/own_environment.h"
 #include "preload/process_state.h"
 #include "preload/session.h"
 
@@ -53,7 +54,9 @@ void read_incoming_context(const Environment& environment, SpanContext& context,
     if (environment.traceparent == nullptr) return;
     SpanContext parsed;
     if (!parse_traceparent(text_of(environment.traceparent), parsed)) {
-        if (*environment.traceparent != '\0') count_loss(REMORA_LOSS_trace_header_invalid);
+        if (*environment.traceparent != '\0' &&
+            strcmp(environment.traceparent, no_traceparent) != 0)
+            count_loss(REMORA_LOSS_trace_header_invalid);
         return;
     }
     context = parsed;

@@ -11,11 +11,9 @@
 #include <cstring>
 
 #include "agent/context/ids.h"
-#include "preload/child_environment.h"
 #include "preload/exchange.h"
 #include "preload/exchange_life.h"
 #include "preload/lane_writer.h"
-#include "preload/own_environment.h"
 #include "preload/process_command.h"
 #include "preload/process_settings.h"
 #include "preload/raw_syscall.h"
@@ -216,16 +214,9 @@ const SpanContext& incoming_context() noexcept { return process.incoming; }
 
 ByteView process_tracestate() noexcept { return {process.tracestate, process.tracestate_size}; }
 
-void note_server() noexcept {
-    if ((states.load(std::memory_order_relaxed) & REMORA_PROCESS_SERVER) != 0) return;
-    set_state(REMORA_PROCESS_SERVER);
-    withdraw_from_environment();
-}
+void note_server() noexcept { set_state(REMORA_PROCESS_SERVER); }
 
-void note_daemon() noexcept {
-    daemonised.store(true, std::memory_order_relaxed);
-    withdraw_from_environment();
-}
+void note_daemon() noexcept { daemonised.store(true, std::memory_order_relaxed); }
 
 void note_seccomp() noexcept { filtered.store(true, std::memory_order_relaxed); }
 bool seccomp_filtered() noexcept { return filtered.load(std::memory_order_relaxed); }
@@ -279,7 +270,6 @@ void init_process(int argument_count, char** arguments, const Environment& envir
     if (recording() && (switches() & REMORA_SWITCH_NO_PROCESS_SPANS) == 0) {
         fill_span(ids);
         register_span();
-        publish_in_environment(process.span, environment, marked_session());
     }
     errno = kept;
 }

@@ -26,6 +26,9 @@ class Edges(ProcessTestCase):
     def test_a_number_that_becomes_a_file_unseen(self):
         self.act("reused", os.path.join(self.folder, "file"))
 
+    def test_small_stacks(self):
+        self.assertEqual(self.act("small_stacks"), "sent\n")
+
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from process_case import ProcessTestCase, main, target  # noqa: E402
+from process_case import NO_TRACEPARENT, ProcessTestCase, main, need, target  # noqa: E402
 
 ACTS = target("process_acts")
 
@@ -90,7 +90,8 @@ class ForkTest(ProcessTestCase):
     def test_system_and_popen(self):
         # libc starts these by itself, out of our sight; the environment tells them whose they are.
         script = "import os; os.system('/bin/true; exit 0'); os.popen('/bin/echo x; exit 0').read()"
-        for extra in ({}, {"TRACEPARENT": f"00-{'1' * 32}-{'2' * 16}-01"}):
+        users = f"00-{'1' * 32}-{'2' * 16}-01"
+        for extra in ({"TRACEPARENT": NO_TRACEPARENT}, {"TRACEPARENT": users}):
             with self.subTest(extra=extra):
                 self.traced("/usr/bin/python3", "-c", script, extra=extra)
                 true, echo = self.ended("true")[-1], self.ended("echo")[-1]
@@ -99,17 +100,30 @@ class ForkTest(ProcessTestCase):
                 for child in (true, echo):
                     self.assert_child(child, shells[child.parent_id])
                     self.assert_child(shells[child.parent_id], python)
+                self.assertTrue(python.states & 2, "REFERENCED")
+
+    def test_popen_of_libc(self):
+        need("mawk")
+        self.traced("mawk", 'BEGIN { "/bin/true; echo x; exit 0" | getline; system("/bin/echo y >&2") }',
+                    extra={"TRACEPARENT": NO_TRACEPARENT})
+        awk, = self.ended("mawk")
+        for name in ("true", "echo"):
+            child, = self.ended(name)
+            shell, = [p for p in self.agent.processes("dash") if p.span_id == child.parent_id]
+            self.assert_child(shell, awk)
 
     def test_a_server_starts_roots_by_system_too(self):
-        script = ("import os, socket\nserver = socket.socket(); server.bind(('127.0.0.1', 0))\n"
-                  "server.listen()\nos.system('/usr/bin/env; exit 0')\n")
-        self.traced("/usr/bin/python3", "-c", script)
-        shell = self.ended("dash")[-1]
-        self.assertEqual(shell.parent_id, "0" * 16)
+        script = ("import os, socket\n"
+                  "os.system('/bin/true; exit 0')\n"
+                  "server = socket.socket(); server.bind(('127.0.0.1', 0)); server.listen()\n"
+                  "os.system('/bin/echo; exit 0')\n")
         users = f"00-{'1' * 32}-{'2' * 16}-01"
-        self.traced("/usr/bin/python3", "-c", script, extra={"TRACEPARENT": users})
-        shell = self.ended("dash", 2)[-1]
-        self.assertEqual((shell.trace_id, shell.parent_id), ("1" * 32, "2" * 16))
+        for given, parent in ((NO_TRACEPARENT, "0" * 16), (users, "2" * 16)):
+            with self.subTest(given=given):
+                self.traced("/usr/bin/python3", "-c", script, extra={"TRACEPARENT": given})
+                echo = self.ended("echo")[-1]
+                shell, = [p for p in self.agent.processes("dash") if p.span_id == echo.parent_id]
+                self.assertEqual(shell.parent_id, parent)
 
 
 if __name__ == "__main__":

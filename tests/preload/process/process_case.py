@@ -11,6 +11,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 from fake_agent import FakeAgent, TARGETS  # noqa: E402
 from remora_test import main, need  # noqa: E402,F401  pylint: disable=unused-import
 
+# What stands in TRACEPARENT where there is nothing to continue.
+NO_TRACEPARENT = f"00-{'0' * 32}-{'0' * 16}-00"
 OURS = ("LD_PRELOAD", "REMORA_SESSION", "TRACEPARENT", "TRACESTATE")
 
 
