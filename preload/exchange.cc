@@ -21,7 +21,8 @@ constinit Pool<PendingText, 4, 512> pending_texts;
 // the window to its end whatever it meets.
 class SpanTable {
 public:
-    static constexpr uint32_t size = 8192;  // 128 KiB, of which only used pages are real
+    static constexpr uint32_t size_bits = 13;
+    static constexpr uint32_t size = 1u << size_bits;  // 128 KiB, of which only used pages are real
     static constexpr uint32_t window = 32;
 
     bool add(uint64_t key, uint32_t index) noexcept {
@@ -74,9 +75,10 @@ private:
         std::atomic<uint64_t> key;
         std::atomic<uint32_t> index;
     };
-    // Ids are random, but a peer chooses the origin's: mix before masking.
+    // Ids are random, but a peer chooses the origin's, and may count them up: the product's highest
+    // bits depend on every bit of the key.
     static uint32_t hash(uint64_t key) noexcept {
-        return static_cast<uint32_t>((key * 0x9e3779b97f4a7c15ull) >> 40) % size;
+        return static_cast<uint32_t>((key * 0x9e3779b97f4a7c15ull) >> (64 - size_bits));
     }
     Entry entries_[size] = {};
 };
