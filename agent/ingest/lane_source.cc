@@ -202,6 +202,7 @@ void LaneSource::claim(uint32_t index, RecordSink& sink) {
 
 LaneSource::Owner& LaneSource::owner_of(const remora_process& process, RecordSink& sink) {
     bool replaced = false;
+    std::optional<ProcessHandle> handle;
     for (size_t i = 0; i < owners_.size(); ++i) {
         Owner& owner = *owners_[i];
         if (!same_process(owner.process, process)) continue;
@@ -210,8 +211,12 @@ LaneSource::Owner& LaneSource::owner_of(const remora_process& process, RecordSin
         if (owner.replaced) continue;
         // The same number is another image now (exec), or another process; or this is the earlier
         // image, whose lane stands behind the later one's.
-        replaced = !owner.ended && process.start_ns < owner.process.start_ns;
+        replaced = process.start_ns < owner.process.start_ns;
         if (replaced) continue;
+        if (owner.process.image != process.image) {
+            handle = ProcessHandle::find(process, own_namespace_);
+            pass_on(owner, handle);
+        }
         finish(owner, sink);
         break;
     }
@@ -220,14 +225,26 @@ LaneSource::Owner& LaneSource::owner_of(const remora_process& process, RecordSin
     Owner& owner = *owners_.back();
     owner.process = process;
     owner.replaced = replaced;
-    if (replaced)
+    if (replaced) {
         any_replaced_ = true;  // all its lanes are found in this very poll
-    else if ((owner.handle = ProcessHandle::find(process, own_namespace_)))
-        watch(owner);
-    else
-        owner.ended = any_ended_ = true;
+    } else {
+        owner.handle = handle ? std::move(handle) : ProcessHandle::find(process, own_namespace_);
+        owner.ended = !owner.handle || owner.handle->ended();
+        any_ended_ = any_ended_ || owner.ended;
+        if (!owner.ended) watch(owner);
+    }
     report(owner.process, sink);
     return owner;
+}
+
+// How a process ended is for its last image to say. successor: of the later one; where the process
+// is gone already, the earlier one's serves.
+void LaneSource::pass_on(Owner& owner, std::optional<ProcessHandle>& successor) {
+    if (owner.handle && successor && !owner.handle->same_process(*successor)) return;
+    if (owner.watched) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, owner.handle->pidfd(), nullptr);
+    owner.watched = owner.ended = false;
+    if (!successor) successor = std::move(owner.handle);
+    owner.handle.reset();
 }
 
 void LaneSource::watch(Owner& owner) {

@@ -82,6 +82,7 @@ private:
     void find_claims(RecordSink& sink);
     void claim(uint32_t index, RecordSink& sink);
     Owner& owner_of(const remora_process& process, RecordSink& sink);
+    void pass_on(Owner& owner, std::optional<ProcessHandle>& successor);
     void watch(Owner& owner);
     bool adopt_states(Owner& owner, const remora_lane_head& head) const;
     void sweep(uint64_t now, RecordSink& sink);

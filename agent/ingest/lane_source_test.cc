@@ -346,6 +346,37 @@ TEST_F(LaneSourceTest, AnEarlierImageThatIsFoundLaterEndsAlone) {
     EXPECT_EQ("ppxxPx", log.order);
 }
 
+// How a process ended is its last image's, however late the agent looks and in whatever order the
+// lanes stand.
+TEST_F(LaneSourceTest, TheLastImageTellsHowTheProcessEnded) {
+    enum class Order { seen_before, in_order, reversed };
+    for (const Order order : {Order::seen_before, Order::in_order, Order::reversed}) {
+        log = {};
+        start();
+        Child child{file(), [](FakeShim&) {}};
+        remora_process earlier = a_process(image);
+        remora_process later = a_process(image + 1);
+        earlier.pid = later.pid = static_cast<uint32_t>(child.pid());
+        later.start_ns = earlier.start_ns + 1;
+        FakeShim shim{file()};
+        ASSERT_TRUE(shim.claim(order == Order::reversed ? later : earlier));
+        if (order == Order::seen_before) source->poll(log);
+        ASSERT_TRUE(shim.claim(order == Order::reversed ? earlier : later));
+        child.end(SIGTERM);
+        source->poll(log);
+        source->poll(log);
+        size_t ends = 0;
+        for (const remora_process& process : log.processes) {
+            if (process.end_ns == 0) continue;
+            ++ends;
+            EXPECT_EQ(process.image == image ? 0u : uint32_t{REMORA_PROCESS_EXITED},
+                      process.states);
+            EXPECT_EQ(process.image == image ? 0 : 128 + SIGTERM, process.exit_code);
+        }
+        EXPECT_EQ(2u, ends);
+    }
+}
+
 TEST_F(LaneSourceTest, RefusesWhatCannotBeTrue) {
     FakeShim shim{file()};
     ASSERT_TRUE(shim.claim(a_process(image)));

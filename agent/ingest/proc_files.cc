@@ -90,8 +90,14 @@ std::optional<ProcessStat> read_process_stat(int pid) {
     for (int field = 4; field <= 22; ++field) start = next_word(rest);  // proc(5): starttime is 22
     const auto ticks = to_number<uint64_t>(start);
     if (!ticks) return std::nullopt;
+    std::string_view status;
+    for (int field = 23; field <= 52; ++field) status = next_word(rest);  // exit_code is 52
     const auto ticks_per_second = static_cast<uint64_t>(::sysconf(_SC_CLK_TCK));
-    return ProcessStat{*ticks * (1'000'000'000u / ticks_per_second), state[0]};
+    ProcessStat stat{*ticks * (1'000'000'000u / ticks_per_second), state[0], std::nullopt};
+    // Shown as 0 to who may not know (proc(5)), which is also what success looks like.
+    if (const auto number = to_number<int>(status); number && *number != 0)
+        stat.wait_status = *number;
+    return stat;
 }
 
 uint64_t pid_namespace_of(int pid) {

@@ -10,8 +10,9 @@
 namespace remora {
 
 struct ProcessStat {
-    uint64_t start_ns = 0;  // CLOCK_BOOTTIME, rounded down to a clock tick
-    char state = '?';       // Z: has ended, its parent has not asked yet
+    uint64_t start_ns = 0;           // CLOCK_BOOTTIME, rounded down to a clock tick
+    char state = '?';                // Z: has ended, its parent has not asked yet
+    std::optional<int> wait_status;  // of one that has ended; nothing: we are not allowed to know
 };
 
 // From /proc/<pid>/stat.

@@ -21,19 +21,27 @@ public:
     [[nodiscard]] int host_pid() const { return host_pid_; }
     // Readable once the process has ended; -1: this kernel or our descriptor limit has none.
     [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+    [[nodiscard]] bool same_process(const ProcessHandle& other) const {
+        return host_pid_ == other.host_pid_ && start_ns_ == other.start_ns_;
+    }
     // All threads of the process are gone, nothing writes any more.
     [[nodiscard]] bool ended() const;
-    // The exit code of a child of ours that nobody has waited for yet; 128 + n for signal n.
+    // How an ended process ended: its exit code, 128 + n for signal n. Known of our children, of
+    // any process on Linux 6.15 and later, and else of those whose parents have not asked yet.
     [[nodiscard]] std::optional<int> exit_code() const;
 
 private:
+    [[nodiscard]] std::optional<int> waited_status() const;
+    [[nodiscard]] std::optional<int> reaped_status() const;
+
     int host_pid_ = 0;
     uint64_t start_ns_ = 0;  // 0: unknown
     UniqueFd pidfd_;
 };
 
-// What a shell would say of siginfo's si_code and si_status: the exit code, or 128 + the signal's
-// number.
+// What a shell would say: the exit code, or 128 + the signal's number. Of siginfo's si_code and
+// si_status, and of a wait status.
 int exit_code_of(int code, int status);
+int exit_code_of(int wait_status);
 
 }  // namespace remora
