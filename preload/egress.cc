@@ -12,8 +12,8 @@ namespace remora::shim {
 namespace {
 
 constexpr unsigned sent = REMORA_DIRECTION_SENT;
-constexpr size_t max_parts = 80;       // nginx sends up to 64; more are sent untouched
-constexpr size_t max_copy = 4096;      // under a seccomp filter, for write() and send()
+constexpr size_t max_parts = 80;   // nginx sends up to 64; more are sent untouched
+constexpr size_t max_copy = 4096;  // under a seccomp filter, for write() and send()
 
 #ifndef MSG_ZEROCOPY
 #define MSG_ZEROCOPY 0x4000000
@@ -46,8 +46,12 @@ bool pending(const Conn& conn) noexcept { return conn.pending_from < conn.pendin
 // May a head begin or be open here that we could add to?
 bool may_rewrite(const Conn& conn, const Outgoing& out) noexcept {
     if (pending(conn)) return true;
-    if (conn.follow == Follow::fresh)  // where we didn't see who opened it, it may be a client's
-        return !conn.accepted || !conn.born_seen || conn.prefix_size > 0;
+    if (conn.follow == Follow::fresh) {  // where we didn't see who opened it, it may be a client's
+        if (conn.accepted && conn.born_seen && conn.prefix_size == 0) return false;
+        return out.count == 0 ||
+               may_begin_message(
+                   conn, {static_cast<const uint8_t*>(out.parts->iov_base), out.parts->iov_len});
+    }
     if (conn.role != REMORA_ROLE_CLIENT || !conn.protocol->injects) return false;
     const Direction& direction = conn.directions[sent];
     if (!direction.in_message || direction.in_head) return true;
@@ -64,21 +68,17 @@ remora_loss refusal(const Outgoing& out) noexcept {
 }
 
 // What goes to the kernel in one call: the rest of an earlier text, the program's bytes, our texts.
+// A kilobyte counts: we may be on a signal's stack, or on a thread's of 16 KiB.
 struct Layout {
-    struct Segment {
-        const Edit* edit;    // nullptr: the program's bytes
-        size_t program;      // bytes of the program's that it stands for
-        size_t size;         // bytes on the wire
-    };
     static constexpr size_t max_segments = max_parts + 2 * EditList::max_edits + 2;
-    Segment segments[max_segments];
-    iovec parts[max_segments];
+    iovec parts[max_segments];           // the bytes on the wire
+    const Edit* edits_of[max_segments];  // nullptr: they are the program's, or the earlier text's
     size_t count = 0;
     size_t rest = 0;  // bytes of the earlier text in front
 
-    void add(const void* data, size_t size, size_t program, const Edit* edit) {
-        if (count == max_segments || (size == 0 && program == 0)) return;
-        segments[count] = {edit, program, size};
+    void add(const void* data, size_t size, const Edit* edit) {
+        if (count == max_segments || (size == 0 && edit == nullptr)) return;
+        edits_of[count] = edit;
         parts[count++] = {const_cast<void*>(data), size};
     }
 
@@ -90,32 +90,35 @@ struct Layout {
             size_t at = base < skip_to ? (skip_to < end ? skip_to : end) : base;
             while (next < edits.count && edits.edits[next].at < end) {
                 const Edit& edit = edits.edits[next];
-                if (edit.at > at) add(data + (at - base), edit.at - at, edit.at - at, nullptr);
-                add(edits.storage + edit.text, edit.text_size, edit.remove, &edit);
+                if (edit.at > at) add(data + (at - base), edit.at - at, nullptr);
+                add(edits.storage + edit.text, edit.text_size, &edit);
                 skip_to = edit.at + edit.remove;
                 at = skip_to < end ? skip_to : end;
                 ++next;
             }
-            if (at < end) add(data + (at - base), end - at, end - at, nullptr);
+            if (at < end) add(data + (at - base), end - at, nullptr);
             base = end;
         }
     }
 };
 
+// For write() and send() under a seccomp filter. Not inlined: its stack is only for those.
+__attribute__((noinline)) ssize_t send_copied(const Outgoing& out, const Layout& layout) noexcept {
+    char copy[max_copy + EditList::storage_size];
+    size_t size = 0;
+    for (size_t i = 0; i < layout.count && size + layout.parts[i].iov_len <= sizeof(copy); ++i) {
+        memcpy(copy + size, layout.parts[i].iov_base, layout.parts[i].iov_len);
+        size += layout.parts[i].iov_len;
+    }
+    return out.via == Via::write ? real::write(out.fd, copy, size)
+                                 : real::send(out.fd, copy, size, out.flags);
+}
+
 // One system call; under a seccomp filter the program's own.
 ssize_t send_layout(const Outgoing& out, Layout& layout, bool again) noexcept {
     if (seccomp_filtered() && out.via == Via::writev)
         return real::writev(out.fd, layout.parts, static_cast<int>(layout.count));
-    if (seccomp_filtered() && out.via != Via::sendmsg) {
-        char copy[max_copy + EditList::storage_size];
-        size_t size = 0;
-        for (size_t i = 0; i < layout.count && size + layout.parts[i].iov_len <= sizeof(copy); ++i) {
-            memcpy(copy + size, layout.parts[i].iov_base, layout.parts[i].iov_len);
-            size += layout.parts[i].iov_len;
-        }
-        return out.via == Via::write ? real::write(out.fd, copy, size)
-                                     : real::send(out.fd, copy, size, out.flags);
-    }
+    if (seccomp_filtered() && out.via != Via::sendmsg) return send_copied(out, layout);
     msghdr message{};
     if (out.message != nullptr) message = *out.message;
     if (again) message.msg_controllen = 0;  // descriptors are passed once
@@ -176,37 +179,36 @@ size_t account(Conn& conn, int fd, const Layout& layout, const EditList& edits, 
         first = 1;
     }
     for (size_t i = first; i < layout.count; ++i) {
-        const Layout::Segment& segment = layout.segments[i];
-        if (taken == 0 && segment.size > 0) break;
-        if (segment.edit == nullptr) {
-            const size_t part = taken < segment.size ? taken : segment.size;
+        const Edit* edit = layout.edits_of[i];
+        const size_t size = layout.parts[i].iov_len;
+        if (taken == 0 && size > 0) break;
+        const size_t part = taken < size ? taken : size;
+        taken -= part;
+        if (edit == nullptr) {
             program += part;
-            taken -= part;
-            if (part < segment.size) break;
-            continue;
+        } else {
+            ++edits_sent;
+            if (size > 0) exchange_at(edit->exchange).inserted = true;
+            program += edit->remove;
+            if (part < size) keep_rest(conn, fd, edits, *edit, part);
         }
-        ++edits_sent;
-        if (segment.edit->text_size > 0) exchange_at(segment.edit->exchange).inserted = true;
-        program += segment.program;
-        if (taken < segment.size) {
-            keep_rest(conn, fd, edits, *segment.edit, taken);
-            break;
-        }
-        taken -= segment.size;
+        if (part < size) break;
     }
     return program;
 }
 
-// Sends the program's bytes with the edits laid over them. The result is the program's.
-ssize_t send_edited(Conn& conn, const Outgoing& out, const EditList& edits,
-                    unsigned& edits_sent) noexcept {
+// Sends the program's bytes with the edits laid over them. The result is the program's. Not
+// inlined: the parser's stack and the layout's are not needed at the same time.
+__attribute__((noinline)) ssize_t send_edited(Conn& conn, const Outgoing& out,
+                                              const EditList& edits,
+                                              unsigned& edits_sent) noexcept {
     const size_t total = total_of(out.parts, out.count);
     bool again = false;
     for (;;) {
         Layout layout;
         if (pending(conn)) {
             layout.rest = static_cast<size_t>(conn.pending_size - conn.pending_from);
-            layout.add(pending_text_at(conn.pending_buffer) + conn.pending_from, layout.rest, 0,
+            layout.add(pending_text_at(conn.pending_buffer) + conn.pending_from, layout.rest,
                        nullptr);
         }
         layout.lay(out, edits, edits_sent);
@@ -215,14 +217,14 @@ ssize_t send_edited(Conn& conn, const Outgoing& out, const EditList& edits,
         again = true;
         const size_t program =
             account(conn, out.fd, layout, edits, static_cast<size_t>(taken), edits_sent);
-        // Where only bytes of ours went out, 0 would say "closed": the kernel has to say more, be it
-        // a real EAGAIN. Each round sends at least a byte of a bounded text.
+        // Where only bytes of ours went out, 0 would say "closed": the kernel has to say more, be
+        // it a real EAGAIN. Each round sends at least a byte of a bounded text.
         if (program > 0 || total == 0 || taken == 0) return static_cast<ssize_t>(program);
     }
 }
 
-// The program's bytes are fed before the kernel has them; afterwards the state goes back to what was
-// really taken.
+// The program's bytes are fed before the kernel has them; afterwards the state goes back to what
+// was really taken.
 __attribute__((noinline)) ssize_t plan_and_send(Conn& conn, const Outgoing& out) noexcept {
     Direction& direction = conn.directions[sent];
     const size_t total = total_of(out.parts, out.count);
@@ -302,9 +304,9 @@ ssize_t transmit_file(Conn& conn, const OutgoingFile& out) {
     RealCall real_call;
     begin_real_call(real_call, conn, direction);
     while (pending(conn)) {  // a head can't go on in a file before our text is out
-        const ssize_t taken = real::send(
-            out.fd, pending_text_at(conn.pending_buffer) + conn.pending_from,
-            static_cast<size_t>(conn.pending_size - conn.pending_from), 0);
+        const ssize_t taken =
+            real::send(out.fd, pending_text_at(conn.pending_buffer) + conn.pending_from,
+                       static_cast<size_t>(conn.pending_size - conn.pending_from), 0);
         if (taken < 0) {
             const int saved = errno;
             end_real_call(real_call);

@@ -54,9 +54,8 @@ void take_field(Conn& conn, Direction& direction, const FieldPiece& piece, ByteV
         return;
     }
     const ByteView value = trim_blanks(piece.value);
-    const size_t value_at =
-        value.size > 0 ? static_cast<size_t>(value.data - input.data)
-                       : static_cast<size_t>(piece.value.data - input.data);
+    const size_t value_at = value.size > 0 ? static_cast<size_t>(value.data - input.data)
+                                           : static_cast<size_t>(piece.value.data - input.data);
     lines.fields[lines.count] = piece.field;
     lines.lines[lines.count++] = {base + piece.line_begin, base + piece.line_end, base + value_at,
                                   value.size};
@@ -120,7 +119,8 @@ void head_stays_open(Direction& direction, const Call& call) noexcept {
 }
 
 // Verdicts end in at most as many rounds as there are bytes, but for `begin` and `insert`, which
-// may consume nothing once per message. After `head` a message may be complete without another byte.
+// may consume nothing once per message. After `head` a message may be complete without another
+// byte.
 void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Call& call) noexcept {
     bool more = input.size > 0;
     while (more && !conn.opaque.load(std::memory_order_relaxed)) {
@@ -137,9 +137,7 @@ void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Ca
         switch (step.verdict) {
             case Verdict::partial: return;
             case Verdict::begin: message_begins(conn, direction, call); break;
-            case Verdict::field:
-                take_field(conn, direction, parse.field, input, base, call);
-                break;
+            case Verdict::field: take_field(conn, direction, parse.field, input, base, call); break;
             case Verdict::insert:
                 call.insert_at = base + step.consumed;
                 decide(conn, direction, call);
@@ -157,6 +155,14 @@ void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Ca
 }
 
 }  // namespace
+
+bool may_begin_message(const Conn& conn, ByteView bytes) noexcept {
+    if (conn.prefix_size > 0 || bytes.size == 0) return true;
+    const ProtocolList all = protocols();
+    for (size_t i = 0; i < all.size; ++i)
+        if (all.data[i]->detect(bytes.first(sizeof(conn.prefix))) != Detection::no) return true;
+    return false;
+}
 
 uint64_t Call::now() noexcept {
     if (time == 0) time = monotonic_now();

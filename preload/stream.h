@@ -63,6 +63,9 @@ struct Call {
     [[nodiscard]] bool line_was_removed(size_t base, const FieldPiece& piece) const noexcept;
 };
 
+// May these bytes, the next of a fresh connection, be the first of a protocol of ours, or of too few
+// to tell? Only looks.
+bool may_begin_message(const Conn& conn, ByteView bytes) noexcept;
 // Looks at bytes that moved, or are about to. `base` is where they stand in the call.
 void feed(Conn& conn, unsigned direction, ByteView bytes, size_t base, Call& call) noexcept;
 // After the last feed() of a call.
