@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include "bpf/abi/control.h"
+
 namespace remora {
 
 namespace {
@@ -75,6 +77,12 @@ void ChildEnvironment::set(const std::string& name, const std::string& value) {
         *existing = std::move(variable);
     else
         variables_.push_back(std::move(variable));
+}
+
+void ChildEnvironment::join_session(const std::string& session) {
+    if (find("TRACEPARENT") != nullptr) return set(REMORA_SESSION_VARIABLE, session);
+    set(REMORA_SESSION_VARIABLE, session + ":t");
+    set("TRACEPARENT", "00-00000000000000000000000000000000-0000000000000000-00");
 }
 
 void ChildEnvironment::preload(const std::string& library) {

@@ -21,6 +21,10 @@ public:
     explicit ChildEnvironment(const char* const* environment);
 
     void set(const std::string& name, const std::string& value);
+    // REMORA_SESSION; and where the user has no TRACEPARENT, one that is none (zero ids), marked as
+    // ours: the shim writes the process span over it before system() and popen(), which take the
+    // environment as it is.
+    void join_session(const std::string& session);
     // LD_PRELOAD as the user had it, then our library unless it is in it already.
     void preload(const std::string& library);
 
@@ -28,7 +32,7 @@ public:
     [[nodiscard]] std::vector<char*> pointers();
 
 private:
-    std::string* find(const std::string& name);
+    std::string* find(const std::string& name);  // nullptr: there is none
 
     std::vector<std::string> variables_;
 };

@@ -222,6 +222,21 @@ TEST(ChildEnvironment, KeepsWhatIsThereAndAddsOurs) {
     EXPECT_EQ(nullptr, environment.pointers().back());
 }
 
+TEST(ChildEnvironment, JoinsASession) {
+    const char* const without[] = {"A=1", nullptr};
+    ChildEnvironment environment{without};
+    environment.join_session("1:2:3:4:ab");
+    EXPECT_EQ((std::vector<std::string>{
+                  "A=1", "REMORA_SESSION=1:2:3:4:ab:t",
+                  "TRACEPARENT=00-00000000000000000000000000000000-0000000000000000-00"}),
+              texts(environment));
+    const char* const with[] = {"TRACEPARENT=the user's", "REMORA_SESSION=old", nullptr};
+    ChildEnvironment users{with};
+    users.join_session("1:2:3:4:ab");
+    EXPECT_EQ((std::vector<std::string>{"TRACEPARENT=the user's", "REMORA_SESSION=1:2:3:4:ab"}),
+              texts(users));
+}
+
 TEST(ChildEnvironment, AppendsToTheUsersPreloadOnce) {
     const auto preload = [](const char* list) {
         const char* const before[] = {list, nullptr};

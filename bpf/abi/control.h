@@ -45,8 +45,9 @@ struct remora_control {
 };
 
 /* How the shim finds both: REMORA_SESSION=1:<agent pid>:<lanes fd>:<control fd>:<session, 32 hex>.
- * A shim that puts a TRACEPARENT beside it appends ":t": where there is nothing to continue any
- * more (a server's children), such a one is taken out again, and a user's is not. The shim opens /proc/<pid>/fd/<fd> after readlink() has said "/memfd:remora-lanes (deleted)" or
+ * ":t" behind it says that the TRACEPARENT beside it was put there by us (by a shim, or by the agent
+ * with all ids zero, as a place to write to): where there is nothing to continue any more (a
+ * server's children) such a one says so, while a user's own stays. The shim opens /proc/<pid>/fd/<fd> after readlink() has said "/memfd:remora-lanes (deleted)" or
  * "/memfd:remora-control (deleted)"; where that is not allowed (another user), the abstract unix
  * socket "\0remora-<session's first 16 hex>" hands both descriptors (lanes, control, in that order)
  * to whoever sends the 32 hex digits. */
