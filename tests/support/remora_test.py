@@ -18,7 +18,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -288,9 +290,26 @@ class _Result(unittest.TextTestResult):
         print(f"SKIP: {reason}", flush=True)
 
 
+def _give_up_after(seconds):
+    """ctest ends a test that takes too long by SIGKILL, which would leave its processes behind: a
+    little before that we end it ourselves, and say where it was."""
+    def give_up():
+        print(f"gave up after {seconds} s, here:")
+        traceback.print_stack(sys._current_frames()[threading.main_thread().ident],
+                              file=sys.stdout)
+        sys.stdout.flush()
+        kill_all()
+        os._exit(1)
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+
+
 def main():
     """Runs the tests of the calling module. Names of tests may stand on the command line."""
     _become_subreaper()
+    if "REMORA_TEST_LIMIT" in os.environ:
+        _give_up_after(float(os.environ["REMORA_TEST_LIMIT"]))
     try:
         program = unittest.main(module="__main__", exit=False, verbosity=2,
                                 testRunner=unittest.TextTestRunner(resultclass=_Result,
