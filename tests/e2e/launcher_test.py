@@ -159,7 +159,7 @@ class Surroundings(Launched):
             found = []
             for prefix in ((REMORA, "run", "--quiet", "--"), ()):
                 subprocess.run([*prefix, *command], preexec_fn=close, check=True,
-                               stdin=subprocess.DEVNULL)
+                               stdin=subprocess.DEVNULL, timeout=PATIENCE)
                 found.append(target.read_text())
             self.assertEqual(found[0], found[1], f"with {closed} closed")
 
