@@ -94,6 +94,18 @@ void drop_reference(Conn* entry) noexcept {
     try_cleanup(*entry);
 }
 
+// false: the last descriptor went between the look at the table and now, and the object may have
+// begun another life. A count of zero is never raised again.
+bool take_reference(Conn& conn, Entry& entry) noexcept {
+    uint32_t count = conn.references.load(std::memory_order_acquire);
+    do {
+        if (count == 0) return false;
+    } while (!conn.references.compare_exchange_weak(count, count + 1, std::memory_order_acq_rel));
+    if (entry.load(std::memory_order_acquire) == &conn) return true;
+    drop_reference(&conn);
+    return false;
+}
+
 void put(int fd, Conn* what) noexcept {
     Entry* entry = entry_of(fd, what != nullptr);
     if (entry == nullptr) return;
@@ -230,9 +242,9 @@ void enter_epoch(Conn& conn, uint32_t from) noexcept {
                       !conn.directions[1].in_message && conn.prefix_size == 0;
     conn.directions[0].owner.store(0);
     conn.directions[1].owner.store(0);
+    conn.queue_held.store(0);  // by a thread that the child doesn't have
     if (idle) return;
     conn.first = conn.last = conn.open = 0;
-    conn.queue_held.store(0);
     conn.cleanup.store(0);
     conn.directions[0].current = conn.directions[1].current = 0;
     conn.pending_size = conn.pending_from = 0;
@@ -337,7 +349,7 @@ void note_duplicated(int from, int to) noexcept {
     Conn* conn = source == nullptr ? nullptr : source->load(std::memory_order_acquire);
     // Both numbers must share one state; what has not been asked of the one is asked now.
     if (conn == stream || conn == nullptr) conn = conn_of(from);
-    if (is_real(conn)) conn->references.fetch_add(1, std::memory_order_acq_rel);
+    if (is_real(conn) && !take_reference(*conn, *source)) conn = nullptr;  // closed meanwhile
     put(to, conn);
 }
 
@@ -383,6 +395,14 @@ bool enter(Conn& conn, Direction& direction) noexcept {
     const uint32_t epoch = conn.epoch.load(std::memory_order_relaxed);
     if (__builtin_expect(epoch != process_epoch(), 0)) enter_epoch(conn, epoch);
     return !conn.opaque.load(std::memory_order_relaxed) && own(conn, direction);
+}
+
+bool enter(Conn& conn, Direction& direction, int fd) noexcept {
+    if (!enter(conn, direction)) return false;
+    // Owned, the object can't begin another life; it may have done so before.
+    if (known_conn(fd) == &conn) return true;
+    leave(conn, direction);
+    return false;
 }
 
 void leave(Conn& conn, Direction& direction) noexcept {

@@ -120,6 +120,9 @@ void note_closing_range(unsigned first, unsigned last) noexcept;
 // Enters a direction for the length of one call; false: somebody is inside, the connection is now
 // opaque and the call must pass untouched.
 bool enter(Conn& conn, Direction& direction) noexcept;
+// The same, and the descriptor still means this connection: it may have been closed, and the object
+// begun another life, since conn_of().
+bool enter(Conn& conn, Direction& direction, int fd) noexcept;
 // The same for a connection that may be opaque: text of ours still has to go out.
 bool own(Conn& conn, Direction& direction) noexcept;
 // Cleans up after a close that happened meanwhile.

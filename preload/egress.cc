@@ -273,7 +273,7 @@ ssize_t transmit(Conn& conn, const Outgoing& out) {
         if (!own(conn, direction)) return out.original(out);
         return plan_and_send(conn, out);
     }
-    if (!enter(conn, direction)) return out.original(out);
+    if (!enter(conn, direction, out.fd)) return out.original(out);
     Call call;
     call.fd = out.fd;
     if (may_rewrite(conn, out)) {
@@ -299,7 +299,7 @@ ssize_t transmit(Conn& conn, const Outgoing& out) {
 ssize_t transmit_file(Conn& conn, const OutgoingFile& out) {
     Direction& direction = conn.directions[sent];
     const bool text_first = pending(conn);
-    if (!(text_first ? own(conn, direction) : enter(conn, direction)))
+    if (!(text_first ? own(conn, direction) : enter(conn, direction, out.fd)))
         return out.original(out.arguments);
     RealCall real_call;
     begin_real_call(real_call, conn, direction);
@@ -332,7 +332,7 @@ ssize_t transmit_file(Conn& conn, const OutgoingFile& out) {
 
 void watch_sent(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept {
     Direction& direction = conn.directions[sent];
-    if (!enter(conn, direction)) return;
+    if (!enter(conn, direction, fd)) return;
     const int saved = errno;
     Call call;
     call.fd = fd;

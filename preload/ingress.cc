@@ -171,7 +171,7 @@ ssize_t receive(Conn& conn, const Incoming& in) {
         return seen;
     }
     if (in.flags & MSG_TRUNC) return discard(conn, in, total);
-    if (!enter(conn, direction)) return in.original(in, total);
+    if (!enter(conn, direction, in.fd)) return in.original(in, total);
     if (in.flags & MSG_DONTWAIT) conn.blocking = false;  // as good as: parent rule 3
     const size_t asked = total - reserve_for(conn, in, total);
     RealCall call;
@@ -207,7 +207,7 @@ void note_peeked(Conn& conn, size_t bytes) noexcept {
 
 void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept {
     Direction& direction = conn.directions[received];
-    if (!enter(conn, direction)) return;
+    if (!enter(conn, direction, fd)) return;
     const int saved = errno;
     Call call;
     call.fd = fd;
