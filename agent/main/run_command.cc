@@ -120,7 +120,7 @@ int run_traced(const Target& target, const RunOptions& options, const Config& co
     }
     ChildEnvironment environment{::environ};
     environment.preload(library);
-    environment.set(REMORA_SESSION_VARIABLE, session->text);
+    environment.join_session(session->text);
     if (!options.service_name.empty()) environment.set("OTEL_SERVICE_NAME", options.service_name);
     Program program{target.path, options.command, environment.pointers()};
     if (auto spawned = launcher.spawn(program); !spawned) {
