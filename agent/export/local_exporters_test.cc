@@ -71,6 +71,36 @@ TEST(FileExporter, AFullDiskIsAnErrorAndNotTheEnd) {
     EXPECT_EQ(status.error().number, ENOSPC);
 }
 
+// A reader that stops reading holds up nobody, and what it reads later are whole lines.
+TEST(FileExporter, AReaderThatStopsGetsWholeLinesLater) {
+    const TemporaryFile place;
+    const std::string path = place.path() + ".fifo";
+    ASSERT_EQ(0, ::mkfifo(path.c_str(), 0600));
+    const UniqueFd reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK));
+    auto exporter = FileExporter::create(path);
+    ::unlink(path.c_str());
+    ASSERT_TRUE(exporter);
+    // More than PIPE_BUF, so that a part of a line fits.
+    const std::vector<Span> batch(10, test::full_span(test::resource_of("shop")));
+    const std::string line = encode_otlp_json(batch) + '\n';
+    while ((*exporter)->export_spans(batch, Clock::now())) {
+    }
+    EXPECT_FALSE((*exporter)->export_spans(batch, Clock::now()));  // another one, dropped whole
+    std::string text;
+    char bytes[4096];
+    const auto read_all = [&] {
+        for (ssize_t count; (count = ::read(reader.get(), bytes, sizeof(bytes))) > 0;)
+            text.append(bytes, static_cast<size_t>(count));
+    };
+    read_all();
+    EXPECT_NE(0u, text.size() % line.size());
+    EXPECT_TRUE((*exporter)->export_spans(batch, Clock::now()));
+    read_all();
+    ASSERT_EQ(0u, text.size() % line.size());
+    for (size_t i = 0; i < text.size(); i += line.size())
+        ASSERT_EQ(line, text.substr(i, line.size()));
+}
+
 TEST(ConsoleExporter, WritesOneLinePerSpan) {
     const TemporaryFile file;
     ConsoleExporter exporter(file.fd());

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "agent/base/result.h"
@@ -10,6 +11,18 @@
 namespace remora {
 
 namespace {
+
+// CLI11 knows nothing of the program behind the flags.
+class Help : public CLI::Formatter {
+public:
+    explicit Help(std::string usage) : usage_(std::move(usage)) { column_width(34); }
+    std::string make_usage(const CLI::App*, std::string) const override {
+        return "Usage: " + usage_ + "\n\n";
+    }
+
+private:
+    std::string usage_;
+};
 
 // What the flags of one run say, as texts: the configuration checks them.
 struct Flags {
@@ -60,6 +73,8 @@ struct Given {
 
 Status apply(const Flags& flags, bool quiet, ConfigBuilder& config) {
     const size_t equals = flags.sampler.find('=');
+    if (equals == 0 || (equals != std::string::npos && equals + 1 == flags.sampler.size()))
+        return Error{"--sampler: \"" + flags.sampler + "\" must be NAME or NAME=ARGUMENT"};
     std::vector<Given> given = {
         {"--output", "output", flags.output},
         {"--otlp", "otlp.endpoint", flags.otlp},
@@ -94,13 +109,15 @@ size_t edit_distance(const std::string& a, const std::string& b) {
     return row[b.size()];
 }
 
-// "--otlp" for "--oltp"; empty when nothing is near.
+// "--otlp" for "--oltp", "--verbose" for "--verb"; empty when nothing is near.
 std::string nearest_flag(const CLI::App& app, const std::string& flag) {
     std::string best;
     size_t best_distance = 4;
     for (const CLI::Option* option : app.get_options())
         for (const std::string& name : option->get_lnames()) {
-            const size_t distance = edit_distance("--" + name, flag);
+            const bool abbreviated =
+                flag.size() > 2 && ("--" + name).compare(0, flag.size(), flag) == 0;
+            const size_t distance = abbreviated ? 0 : edit_distance("--" + name, flag);
             if (distance >= best_distance) continue;
             best_distance = distance;
             best = "--" + name;
@@ -146,6 +163,12 @@ Status parse(CLI::App& app, std::vector<std::string> words, CommandLine& out) {
             if (extra.size() > 1 && extra[0] == '-') return unknown_flag(app, extra);
         return Error{"too many arguments: " + app.remaining()[0] + " (see " + app.get_name() +
                      " --help)"};
+    } catch (const CLI::ArgumentMismatch& error) {
+        // "--output: 1 required FILE missing"
+        const std::string what = error.what();
+        const bool missing = what.find(" missing") != std::string::npos;
+        return Error{(missing ? what.substr(0, what.find(':')) + " needs a value" : what) +
+                     " (see " + app.get_name() + " --help)"};
     } catch (const CLI::Error& error) {
         return Error{std::string(error.what()) + " (see " + app.get_name() + " --help)"};
     }
@@ -164,7 +187,7 @@ constexpr const char* overview =
 
 Result<CommandLine> parse_run(const std::vector<std::string>& words, CommandLine out) {
     CLI::App app{"Runs a program and its children with tracing.", "remora run"};
-    app.get_formatter()->column_width(34);
+    app.formatter(std::make_shared<Help>("remora run [flags] [--] PROGRAM [ARGUMENTS]"));
     Flags flags;
     bool no_process_spans = false;
     add_run_flags(app, flags, out.run, no_process_spans);
@@ -187,15 +210,28 @@ Result<CommandLine> parse_run(const std::vector<std::string>& words, CommandLine
 
 Result<CommandLine> parse_replay(const std::vector<std::string>& words, CommandLine out) {
     CLI::App app{"Exports a recording as if its programs ran now.", "remora replay"};
-    app.get_formatter()->column_width(34);
+    app.formatter(std::make_shared<Help>("remora replay FILE [flags]"));
     Flags flags;
     add_output_flags(app, flags, out.run);
-    app.add_option("FILE", out.replay_file, "made by remora run --record FILE")->required();
+    app.add_option("FILE", out.replay_file, "made by remora run --record FILE")
+        ->required()
+        ->type_name("");
     if (auto parsed = parse(app, words, out); !parsed) return parsed.error();
     if (out.subcommand == Subcommand::help) return out;
     flags.live_given = app.count("--live") > 0;
     if (auto applied = apply(flags, out.run.quiet, out.config); !applied) return applied.error();
     return out;
+}
+
+bool asks_for_help(const std::string& word) {
+    return word == "--help" || word == "-h" || word == "help";
+}
+
+Error unknown_command(const std::string& word) {
+    for (const char* command : {"run", "replay", "config", "version"})
+        if (edit_distance(word, command) == 1)
+            return Error{"unknown command " + word + "; did you mean remora " + command + "?"};
+    return Error{"unknown command " + word + "; to trace a program: remora run -- " + word};
 }
 
 }  // namespace
@@ -207,18 +243,16 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
     const std::string first = arguments.empty() ? "--help" : arguments[0];
     const std::vector<std::string> words{arguments.begin() + (arguments.empty() ? 0 : 1),
                                          arguments.end()};
-    if (first == "--help" || first == "-h" || first == "help") {
+    const bool version = first == "version" || first == "--version";
+    if (asks_for_help(first) ||
+        ((version || first == "config") && !words.empty() && asks_for_help(words[0]))) {
         out.help = overview;
         return out;
     }
-    if (first == "version" || first == "--version") {
-        out.subcommand = Subcommand::version;
-        return out;
-    }
-    if (first == "config") {
-        out.subcommand = Subcommand::config;
+    if (version || first == "config") {
+        out.subcommand = version ? Subcommand::version : Subcommand::config;
         if (words.empty()) return out;
-        return Error{"remora config takes no arguments"};
+        return Error{"remora " + first + " takes no arguments"};
     }
     if (first == "run") {
         out.subcommand = Subcommand::run;
@@ -230,7 +264,7 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
     }
     if (!first.empty() && first[0] == '-')
         return Error{"unknown flag " + first + " (see remora --help)"};
-    return Error{"unknown command " + first + "; to trace a program: remora run -- " + first};
+    return unknown_command(first);
 }
 
 }  // namespace remora

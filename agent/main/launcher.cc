@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 
 #include "agent/base/close_range.h"
@@ -240,7 +239,6 @@ void Launcher::relay_what_came_early() {
 }
 
 void Launcher::leave(const ProgramEnd& end) {
-    std::fflush(nullptr);
     if (end.signal != 0) {
         // The program has dumped its core, if any; ours would only be in the way.
         const rlimit no_core{0, 0};

@@ -2,12 +2,13 @@
 // Runs the traced program as our child so that nobody can tell: same process group, session and
 // terminal, its own signal mask and dispositions, our exit its exit.
 //
-//   prepare()                  before any thread: blocks all signals, notes what was inherited
-//   spawn()                    makes the program's process, which waits; then threads may be
-//   started go()                       the program runs release_inherited()        lets go of the
-//   descriptors that readers of pipes wait for wait_for_program()         relays signals and stops
-//   until it has ended wait_a_moment()            for what comes after; says whether the user wants
-//   us to go leave()                    ends as the program did
+//   prepare()            before any thread: blocks all signals, notes what was inherited
+//   spawn()              makes the program's process, which waits; then threads may be started
+//   go()                 the program runs
+//   release_inherited()  lets go of the descriptors that readers of pipes wait for
+//   wait_for_program()   relays signals and stops until it has ended
+//   wait_a_moment()      for what comes after; says whether the user wants us to go
+//   leave()              ends as the program did
 //
 // Signals: the terminal's go to the whole group, so the program has them; one that was sent to us
 // alone is passed on (see GroupCanary). When the program stops, we stop. Main thread only.
@@ -61,6 +62,7 @@ public:
     // true: a signal came that asks us to end (INT, TERM, HUP, QUIT).
     bool wait_a_moment(std::chrono::milliseconds time, const ExitListener& listener);
 
+    // Destroys and flushes nothing: other threads may still be at work.
     [[noreturn]] static void leave(const ProgramEnd& end);
 
 private:

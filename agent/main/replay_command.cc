@@ -29,9 +29,11 @@ int replay_command(const std::string& file, const RunOptions& options, const Loa
     if (!options.quiet)
         for (const std::string& line : (*pipeline)->losses().lines(options.verbose))
             say("{}", line);
-    if (options.verbose)
-        say("{} records read, {} spans exported", counts->records,
-            (*pipeline)->exported().exported);
+    if (options.verbose) {
+        say("{} record{} read", counts->records, counts->records == 1 ? "" : "s");
+        if (const auto exported = (*pipeline)->exported())
+            say("{} span{} exported", exported->exported, exported->exported == 1 ? "" : "s");
+    }
     if (counts->cut)
         say("{} is cut: what follows its first {} records is lost", file, counts->records);
     return counts->cut || counts->refused > 0 ? 1 : 0;

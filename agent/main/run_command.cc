@@ -8,7 +8,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <functional>
+#include <future>
 #include <memory>
+#include <thread>
+#include <utility>
 
 #include "agent/control/child_environment.h"
 #include "agent/control/control_page.h"
@@ -99,10 +103,31 @@ void follow_survivors(Launcher& launcher, LaneSource& source,
     }
 }
 
+// Runs the last work on a thread of its own. Exporters and files end by their deadline, but a
+// terminal that is held (Ctrl-S) or a pipe that nobody empties has none: who doesn't want to wait
+// for it sends a signal, and the work is left behind. Not within the first second: Ctrl-C is often
+// pressed twice, and what was traced shall be seen.
+void finish(Launcher& launcher, const Launcher::ExitListener& listener,
+            std::function<void()> work) {
+    std::packaged_task<void()> task{std::move(work)};
+    const auto done = task.get_future();
+    std::thread{std::move(task)}.detach();
+    constexpr auto longest_look = 20ms;
+    const auto begin = Clock::now();
+    bool asked = false;
+    for (auto look = 1ms; done.wait_for(look) != std::future_status::ready;
+         look = std::min(2 * look, longest_look)) {
+        asked = launcher.wait_a_moment(0ms, listener) || asked;
+        if (asked && Clock::now() - begin > 1s) return;
+    }
+}
+
 void report(const Pipeline& pipeline, const RunOptions& options) {
     if (options.quiet) return;
     for (const std::string& line : pipeline.losses().lines(options.verbose)) say("{}", line);
-    if (options.verbose) say("{} spans exported", pipeline.exported().exported);
+    if (!options.verbose) return;
+    if (const auto counts = pipeline.exported())
+        say("{} span{} exported", counts->exported, counts->exported == 1 ? "" : "s");
 }
 
 int run_traced(const Target& target, const RunOptions& options, const Config& config,
@@ -149,10 +174,12 @@ int run_traced(const Target& target, const RunOptions& options, const Config& co
     };
     const ProgramEnd end = launcher.wait_for_program(listener);
     follow_survivors(launcher, source, listener, options);
-    if (session->server) session->server->stop();
-    pipeline.stop(deadline());
-    report(pipeline, options);
-    Launcher::leave(end);
+    finish(launcher, listener, [&] {
+        if (session->server) session->server->stop();
+        pipeline.stop(deadline());
+        report(pipeline, options);
+    });
+    Launcher::leave(end);  // nothing is destroyed: the work may still use it
 }
 
 }  // namespace

@@ -67,15 +67,13 @@ void Pipeline::stop(std::chrono::steady_clock::time_point deadline) {
     if (view_) view_->stop(deadline);
 }
 
-ExportCounts Pipeline::exported() const {
-    ExportCounts sum;
+std::optional<ExportCounts> Pipeline::exported() const {
+    std::optional<ExportCounts> least;
     for (const auto& exporter : exporters_) {
         const ExportCounts counts = exporter->counts();
-        sum.exported += counts.exported;
-        sum.failed += counts.failed;
-        sum.dropped += counts.dropped;
+        if (!least || counts.exported < least->exported) least = counts;
     }
-    return sum;
+    return least;
 }
 
 }  // namespace remora

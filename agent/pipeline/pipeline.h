@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,7 +45,9 @@ public:
     void stop(std::chrono::steady_clock::time_point deadline);
 
     [[nodiscard]] const LossCounters& losses() const { return losses_; }
-    [[nodiscard]] ExportCounts exported() const;
+    // Of the exporter that got the least through: all are given the same spans. None: there is
+    // none.
+    [[nodiscard]] std::optional<ExportCounts> exported() const;
 
 private:
     Pipeline() = default;

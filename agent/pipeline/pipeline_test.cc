@@ -74,7 +74,7 @@ TEST_F(PipelineTest, TakesRecordingsFromTheirBytesToSpans) {
         ASSERT_TRUE((*writer)->replay(*source));
         (*writer)->stop(Clock::now() + 10s);
         (*writer)->stop(Clock::now() + 10s);
-        EXPECT_EQ(2u, (*writer)->exported().exported);
+        EXPECT_EQ(2u, (*writer)->exported()->exported);
     }
     EXPECT_EQ((std::vector<std::string>{"GET", "POST"}), names());
 
@@ -115,7 +115,7 @@ TEST_F(PipelineTest, FollowsLanesUntilItIsStopped) {
         std::this_thread::yield();  // the heart beats
     (*pipeline)->stop(Clock::now() + 10s);
     EXPECT_EQ(0u, control->heartbeat_ns);
-    EXPECT_EQ(500u, (*pipeline)->exported().exported);
+    EXPECT_EQ(500u, (*pipeline)->exported()->exported);
     EXPECT_EQ(3u, (*pipeline)->losses().of(REMORA_LOSS_ring_full));
     EXPECT_EQ(500u, names().size());
 }

@@ -2,27 +2,28 @@
 #include "agent/view/live_traces.h"
 
 #include <algorithm>
-#include <unordered_set>
 
 namespace remora {
-namespace {
 
-// How long to wait after a span for more of its trace.
-std::chrono::milliseconds patience(const TraceView& trace) {
-    std::unordered_set<uint64_t> ids;
-    for (const ViewSpan& span : trace.spans) ids.insert(span.id.key());
-    auto wait = LiveTraces::settle;
-    for (const ViewSpan& span : trace.spans) {
-        // A remote parent may be traced by somebody else, or by nobody.
-        if (!span.parent.valid() || span.parent_is_remote || ids.count(span.parent.key()) != 0)
-            continue;
-        wait =
-            std::max(wait, span.parent_is_process ? LiveTraces::short_wait : LiveTraces::long_wait);
-    }
-    return wait;
+void LiveTraces::Waiting::add(const Span& span) {
+    const size_t before = trace.spans.size();
+    trace.add(span);
+    missing_processes.erase(span.span_id.key());
+    missing_requests.erase(span.span_id.key());
+    if (trace.spans.size() == before) return;  // full: no more is kept of it
+    const ViewSpan& added = trace.spans.back();
+    ids.insert(added.id.key());
+    // A remote parent may be traced by somebody else, or by nobody.
+    if (!added.parent.valid() || added.parent_is_remote || ids.count(added.parent.key()) != 0)
+        return;
+    (added.parent_is_process ? missing_processes : missing_requests).insert(added.parent.key());
 }
 
-}  // namespace
+// How long to wait after a span for more of its trace.
+std::chrono::milliseconds LiveTraces::Waiting::patience() const {
+    if (!missing_requests.empty()) return long_wait;
+    return missing_processes.empty() ? settle : short_wait;
+}
 
 void LiveTraces::add(const Span& span, TimePoint now) {
     // From the back: spans of one trace come close together.
@@ -33,9 +34,19 @@ void LiveTraces::add(const Span& span, TimePoint now) {
         waiting_.push_back({});
         found = waiting_.rbegin();
     }
-    found->trace.add(span);
-    found->due = now + patience(found->trace);
+    const size_t before = found->trace.spans.size();
+    found->add(span);
+    spans_ += found->trace.spans.size() - before;
+    found->due = now + found->patience();
     if (waiting_.size() > traces_limit) waiting_.front().due = now;
+    while (waiting_.size() > 2 * traces_limit || (spans_ > spans_limit && waiting_.size() > 1))
+        forget_oldest();
+}
+
+void LiveTraces::forget_oldest() {
+    spans_ -= waiting_.front().trace.spans.size();
+    waiting_.pop_front();
+    ++forgotten_;
 }
 
 std::vector<TraceView> LiveTraces::take_due(TimePoint now) {
@@ -45,6 +56,7 @@ std::vector<TraceView> LiveTraces::take_due(TimePoint now) {
             ++it;
             continue;
         }
+        spans_ -= it->trace.spans.size();
         due.push_back(std::move(it->trace));
         it = waiting_.erase(it);
     }

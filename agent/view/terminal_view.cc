@@ -2,21 +2,25 @@
 #include "agent/view/terminal_view.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <utility>
 
 #include "agent/base/printable.h"
-#include "agent/base/write_all.h"
 #include "agent/view/waterfall.h"
 
 namespace remora {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr auto no_limit = Clock::time_point::max();
 
 Result<UniqueFd> open_output(const std::string& path) {
     if (path.empty()) {
@@ -24,9 +28,15 @@ Result<UniqueFd> open_output(const std::string& path) {
         if (!copy) return Error{"cannot write to stderr", errno};
         return copy;
     }
-    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666));
-    if (!fd) return Error{"cannot open the view's file " + printable(path), errno};
-    return fd;
+    return open_output_file(path, "the view's file");
+}
+
+// Of a full disk and the like; nobody to tell when the terminal itself is gone.
+void complain(const std::string& path, const Status& status) {
+    if (status || path.empty()) return;
+    const int number = status.error().number;
+    spdlog::warn("the view in {} is cut: {}", printable(path),
+                 number == ETIMEDOUT ? "its reader does not read" : std::strerror(number));
 }
 
 void block_signals() {
@@ -37,17 +47,20 @@ void block_signals() {
 
 }  // namespace
 
-void FinalView::stop(Clock::time_point) {
+void FinalView::stop(Clock::time_point deadline) {
     if (std::exchange(stopped_, true)) return;
     const TraceStore::Content content = traces_.content();
     const std::string text = content.traces.empty() ? "remora: no spans were recorded\n"
                                                     : render_waterfall(content, style_);
-    // Nobody to tell when the terminal is gone.
-    [[maybe_unused]] const Status status = write_all(output_.get(), text);
+    std::string_view left = text;
+    complain(path_, OutputWriter().write(output_.get(), left, path_.empty() ? no_limit : deadline));
 }
 
-LiveView::LiveView(UniqueFd output, const TerminalStyle& style)
-    : output_(std::move(output)), style_(style), worker_([this] { work(); }) {}
+LiveView::LiveView(UniqueFd output, std::string path, const TerminalStyle& style)
+    : output_(std::move(output)),
+      path_(std::move(path)),
+      style_(style),
+      worker_([this] { work(); }) {}
 
 LiveView::~LiveView() { stop(Clock::now()); }
 
@@ -57,7 +70,8 @@ void LiveView::on_span(const Span& span) {
     changed_.notify_one();
 }
 
-void LiveView::stop(Clock::time_point) {
+void LiveView::stop(Clock::time_point deadline) {
+    if (!path_.empty()) writer_.limit(deadline);
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
@@ -73,9 +87,10 @@ void LiveView::work() {
         const bool last = stopping_;
         const std::vector<TraceView> due =
             last ? traces_.take_all() : traces_.take_due(Clock::now());
-        if (!due.empty()) {
+        const size_t forgotten = traces_.take_forgotten();
+        if (!due.empty() || forgotten > 0) {
             lock.unlock();
-            print(due);
+            print(due, forgotten);
             lock.lock();
             continue;
         }
@@ -87,13 +102,18 @@ void LiveView::work() {
     }
 }
 
-void LiveView::print(const std::vector<TraceView>& traces) {
+void LiveView::print(const std::vector<TraceView>& traces, size_t forgotten) {
     std::string text;
+    if (forgotten > 0)
+        text += fmt::format("remora: {} trace{} not shown: the output was held up\n", forgotten,
+                            forgotten == 1 ? " is" : "s are");
     for (const TraceView& trace : traces) {
         if (std::exchange(printed_, true)) text += '\n';
         text += render_trace(trace, style_);
     }
-    [[maybe_unused]] const Status status = write_all(output_.get(), text);
+    std::string_view left = text;
+    const Status status = writer_.write(output_.get(), left);
+    if (!status && !std::exchange(complained_, true)) complain(path_, status);
 }
 
 Result<std::unique_ptr<TerminalView>> make_terminal_view(const Config& config) {
@@ -104,9 +124,9 @@ Result<std::unique_ptr<TerminalView>> make_terminal_view(const Config& config) {
         TerminalStyle::of(output->get(), [](const char* name) { return std::getenv(name); });
     std::unique_ptr<TerminalView> view;
     if (config.view == View::live)
-        view = std::make_unique<LiveView>(std::move(*output), style);
+        view = std::make_unique<LiveView>(std::move(*output), config.view_file, style);
     else
-        view = std::make_unique<FinalView>(std::move(*output), style);
+        view = std::make_unique<FinalView>(std::move(*output), config.view_file, style);
     return view;
 }
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -75,6 +76,28 @@ TEST_F(LiveTracesTest, TheOldestGoesWhenThereAreTooMany) {
     EXPECT_THAT(traces_.take_all(), SizeIs(LiveTraces::traces_limit));
 }
 
+TEST_F(LiveTracesTest, WhatNobodyTakesIsForgottenAndCounted) {
+    constexpr size_t count = 3 * LiveTraces::traces_limit;
+    for (size_t i = 0; i < count; ++i) {
+        Span span = child(1);
+        memcpy(span.trace_id.bytes, &i, sizeof(i));
+        traces_.add(span, start_);
+    }
+    EXPECT_EQ(count - 2 * LiveTraces::traces_limit, traces_.take_forgotten());
+    EXPECT_EQ(0u, traces_.take_forgotten());
+    EXPECT_THAT(traces_.take_all(), SizeIs(2 * LiveTraces::traces_limit));
+}
+
+TEST_F(LiveTracesTest, LargeTracesAreForgottenSooner) {
+    for (uint8_t trace = 1; trace <= 100; ++trace)
+        for (size_t i = 0; i < TraceView::spans_limit; ++i) traces_.add(child(trace), start_);
+    const size_t most = LiveTraces::spans_limit / TraceView::spans_limit;
+    EXPECT_EQ(100 - most, traces_.take_forgotten());
+    EXPECT_THAT(traces_.take_all(), SizeIs(most));
+    traces_.add(child(1), start_);
+    EXPECT_EQ(0u, traces_.take_forgotten());
+}
+
 class TerminalViewTest : public testing::Test {
 protected:
     void SetUp() override {
@@ -134,6 +157,24 @@ TEST_F(TerminalViewTest, LiveShowsTheRestAtTheEnd) {
     (*view)->stop(Clock::now());
     EXPECT_THAT(content(), HasSubstr("trace 01010101010101010101010101010101"));
     EXPECT_THAT(content(), HasSubstr("\n\ntrace 02020202020202020202020202020202"));
+}
+
+TEST_F(TerminalViewTest, AReaderThatStopsIsNotWaitedForBeyondTheDeadline) {
+    const std::string fifo = config_.view_file + ".fifo";
+    for (const View kind : {View::live, View::waterfall}) {
+        ASSERT_EQ(0, ::mkfifo(fifo.c_str(), 0600));
+        const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        ::fcntl(reader, F_SETPIPE_SZ, 4096);
+        Config config;
+        config.view = kind;
+        config.view_file = fifo;
+        auto view = make_terminal_view(config);
+        ::unlink(fifo.c_str());
+        ASSERT_TRUE(view);
+        for (uint8_t trace = 1; trace < 100; ++trace) (*view)->on_span(root(trace));
+        (*view)->stop(Clock::now());
+        ::close(reader);
+    }
 }
 
 TEST_F(TerminalViewTest, NoViewIsNoObjectAndABadFileAnError) {

@@ -33,7 +33,7 @@
     X(record_invalid, "record refused by the agent: malformed")                                 \
     X(exchange_unfinished, "exchange still open when its process ended")                        \
     X(queue_full, "span dropped: export queue full")                                            \
-    X(export_failed, "span dropped: the collector refused it or could not be reached")          \
+    X(export_failed, "span dropped: its destination refused it or could not be reached")         \
     X(stream_gap, "connection no longer followed: captured bytes are missing")                  \
     X(process_table_full, "process not followed: table full")
 

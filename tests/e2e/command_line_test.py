@@ -31,7 +31,14 @@ class Flags(remora_test.TestCase):
     def test_wrong_flags_are_refused_with_a_hint(self):
         self.assertIn("did you mean --otlp?", self.refused("run", "--oltp", "x", "--", "true"))
         self.assertIn("--help", self.refused("run", "--nothing-like-it", "true"))
-        self.assertIn("--output", self.refused("run", "--output"))
+        self.assertIn("did you mean --verbose?", self.refused("run", "--verb", "true"))
+        self.assertIn("did you mean remora run?", self.refused("runn", "true"))
+        self.assertIn("--output needs a value", self.refused("run", "--output"))
+        self.assertIn("--output needs a value", self.refused("run", "--output=", "true"))
+        for wrong in ("=1", "traceidratio="):
+            self.assertIn("NAME=ARGUMENT", self.refused("run", "--sampler", wrong, "true"))
+        for command in ("config", "version"):
+            self.assertIn("takes no arguments", self.refused(command, "x"))
         self.assertIn("which program", self.refused("run"))
         self.assertIn("which program", self.refused("run", "--quiet", "--"))
         self.assertIn("remora run -- nginx", self.refused("nginx", "-v"))
@@ -63,6 +70,8 @@ class Flags(remora_test.TestCase):
             result = remora(*arguments)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertIn("remora", result.stdout)
+        self.assertIn("PROGRAM [ARGUMENTS]", remora("run", "--help").stdout)
+        self.assertEqual(remora("config", "--help").stdout, remora("--help").stdout)
         self.assertRegex(remora("version").stdout, r"\Aremora \d+\.\d+\.\d+\n\Z")
 
     def test_config_says_where_values_come_from(self):
