@@ -58,25 +58,20 @@ def need_root():
         raise unittest.SkipTest("needs root")
 
 
-def children(pid):
-    try:
-        return [int(p) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-                for p in (task / "children").read_text().split()]
-    except OSError:
-        return []
-
-
 def programs_of(process):
-    """Process ids of what runs under a traced Process: all below it but remora's own helper."""
-    found, todo = [], [process.popen.pid]
-    while todo:
-        for child in children(todo.pop()):
-            todo.append(child)
-            try:
-                if os.readlink(f"/proc/{child}/exe") != str(REMORA):
-                    found.append(child)
-            except OSError:
-                pass  # gone
+    """Process ids of what runs in the session of a traced Process, orphans too, but not Remora
+    itself and its helper."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(session) == process.popen.pid and state not in "ZX" \
+                    and os.readlink(entry / "exe") != str(REMORA):
+                found.append(int(entry.name))
+        except (OSError, ValueError):
+            pass  # gone
     return found
 
 

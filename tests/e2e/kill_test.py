@@ -20,6 +20,12 @@ def kill(pids, number=signal.SIGKILL):
             pass
 
 
+def kill_all(process):
+    """Everything that a traced Process runs, what is started meanwhile too."""
+    while pids := programs_of(process):
+        kill(pids)
+
+
 def open_request(port, path):
     """Sends a request and leaves its connection open."""
     connection = socket.create_connection(("127.0.0.1", port))
@@ -42,7 +48,7 @@ class Killed(EndToEndTestCase):
         wait_until(lambda: silent.requests() >= 3, "calls to the downstream")
         # This service answers with the request's head as it was handed.
         load = Load(port, 8, body=lambda n: None).wait(1500)
-        kill(programs_of(process))
+        kill_all(process)
         load.join()
         load.wrong.clear()
         process.wait(KILLED)
@@ -62,7 +68,7 @@ class Killed(EndToEndTestCase):
             self.addCleanup(open_request(port, f"/app/{n}").close)
         wait_until(lambda: silent.requests() >= 4, "requests at the upstream")
         load = Load(port, 8).wait(2000)
-        kill(sorted(programs_of(process)))
+        kill_all(process)
         load.join()
         process.wait(KILLED)
         self.check_spans(process.spans)
@@ -90,9 +96,7 @@ class Killed(EndToEndTestCase):
         hanging = [open_request(port, "/hang") for _ in range(5)]
         load = Load(port, 8).wait(200)
         wait_until(lambda: len(programs_of(process)) >= 6, "the children to run")
-        parent = min(programs_of(process))
-        kill([parent])  # nobody forks any more
-        kill(programs_of(process))
+        kill_all(process)
         load.join()
         for connection in hanging:
             connection.close()
