@@ -138,14 +138,26 @@ std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inod
     return false;
 }
 
-std::vector<int> processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns) {
-    std::vector<int> found;
+std::optional<bool> process_has_variable(int pid, const char* beginning) {
+    const std::string variables = read_file(fmt::format("/proc/{}/environ", pid), 4u << 20);
+    if (variables.empty()) return std::nullopt;
+    const std::string_view wanted = beginning;
+    return variables.compare(0, wanted.size(), wanted) == 0 ||
+           variables.find('\0' + std::string(wanted)) != std::string::npos;
+}
+
+MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns) {
+    MappingProcesses found;
     const int self = ::getpid();
     for_each_process([&](int pid) {
         if (pid == self) return true;
         const auto stat = read_process_stat(pid);
-        if (!stat || stat->start_ns < start_ns || stat->state == 'Z') return true;
-        if (process_maps(pid, memory_file, inode).value_or(false)) found.push_back(pid);
+        if (stat && stat->start_ns < start_ns) return true;
+        // The list of processes was read some time ago.
+        if (!stat || stat->state == 'Z')
+            found.uncertain = true;
+        else if (process_maps(pid, memory_file, inode).value_or(false))
+            found.pids.push_back(pid);
         return true;
     });
     return found;

@@ -30,8 +30,17 @@ int find_host_pid(uint32_t pid, uint64_t pid_namespace);
 // know.
 std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inode);
 
+// Does one of the variables that its image was started with begin like this? Nothing: we are not
+// allowed to know, or there are none.
+std::optional<bool> process_has_variable(int pid, const char* beginning);
+
+struct MappingProcesses {
+    std::vector<int> pids;
+    // Others ended while we looked, or had just ended: what they started last may be missing.
+    bool uncertain = false;
+};
 // Processes, started not before start_ns, that map the memory file with this inode and name. Reads
 // the maps of all of them.
-std::vector<int> processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns);
+MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns);
 
 }  // namespace remora

@@ -5,6 +5,7 @@
 // enough: a hostile program could name a process that never ends. Main thread.
 #pragma once
 
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -24,9 +25,11 @@ public:
 
 private:
     size_t lane_holders();
-    bool is_ours(int pid) const;
+    [[nodiscard]] bool is_ours(int pid) const;
+    void find_mapped();
 
     const LaneSource& source_;
+    const std::string session_;  // what their environment holds
     uint64_t our_start_ns_ = 0;  // they are our descendants: none is older
     std::vector<ProcessHandle> mapped_;
     std::unordered_map<int, bool> known_;  // live pids that were looked at: ours?
