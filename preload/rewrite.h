@@ -36,7 +36,7 @@ struct EditList {
     }
     // The caller has asked room() before.
     void add(size_t at, size_t remove, ByteView text, uint32_t exchange, bool inserts) {
-        memcpy(storage + stored, text.data, text.size);
+        if (!text.empty()) memcpy(storage + stored, text.data, text.size);
         // Positions come nearly sorted; a line before an earlier edit of the same head moves up.
         unsigned i = count++;
         for (; i > 0 && edits[i - 1].at > at; --i) edits[i] = edits[i - 1];
