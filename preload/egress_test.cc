@@ -186,11 +186,12 @@ TEST_F(EgressTest, CountsWhatTheKernelTookNotWhatWasTried) {
 }
 
 // A reader thread sees the answer while the writer is still in its call, which then turns out to
-// have been cut.
+// have been cut. Meanwhile somebody else's request begins, who must not get the same object.
 TEST_F(EgressTest, TheAnswerMayOvertakeTheCall) {
     const std::string post = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabcde";
     for (size_t cut = 5; cut <= 2 * (post.size() + line_size); ++cut) {
         free_finished(session);
+        TestConnection other(false);
         TestConnection connection(true);
         bool once = false;
         kernel.takes = {cut};
@@ -199,17 +200,24 @@ TEST_F(EgressTest, TheAnswerMayOvertakeTheCall) {
             once = true;
             kernel.incoming = answer;
             EXPECT_EQ(connection.receive(1000), answer);
+            EXPECT_TRUE(finished(session).empty()) << "ended under the writer's feet, cut " << cut;
+            kernel.incoming = get;
+            (void)other.receive(1000);
         };
         connection.send_all(post + post);
         kernel.while_sending = nullptr;
         kernel.incoming = answer;
         EXPECT_EQ(connection.receive(1000), answer);
-        const auto done = finished(session);
-        ASSERT_EQ(done.size(), 2u) << "cut " << cut;
-        for (const remora_exchange& exchange : done) {
-            EXPECT_EQ(exchange.request_bytes, post.size());
+        other.send_all(answer);
+        unsigned clients = 0, servers = 0;
+        for (const remora_exchange& exchange : finished(session)) {
+            const bool client = exchange.role == REMORA_ROLE_CLIENT;
+            ++(client ? clients : servers);
+            EXPECT_EQ(exchange.request_bytes, client ? post.size() : get.size()) << "cut " << cut;
             EXPECT_EQ(exchange.end, REMORA_END_COMPLETE) << "cut " << cut;
         }
+        ASSERT_EQ(clients, 2u) << "cut " << cut;
+        ASSERT_EQ(servers, 1u) << "cut " << cut;
     }
 }
 

@@ -138,25 +138,54 @@ TEST_F(IngressTest, SeveralBuffersKeepTheirSizes) {
 
 TEST_F(IngressTest, WhatWasPeekedAtIsWhatIsRead) {
     const std::string text = post("") + post("traceparent: " + parent + "\r\n");
-    for (size_t peeked = 1; peeked < text.size(); peeked += 3) {
-        kernel.incoming = text;
-        TestConnection connection(false);
-        const std::string seen = connection.receive(peeked, MSG_PEEK);
-        std::string all;
-        while (!kernel.incoming.empty()) all += connection.receive(333);
-        EXPECT_EQ(all.substr(0, peeked), seen);
+    for (size_t peeked = 1; peeked < text.size(); peeked += 7) {
+        for (const size_t size : {100, 279, 333, 450, 500, 700}) {
+            free_finished(session);
+            kernel.incoming = text;
+            TestConnection connection(false);
+            const std::string seen = connection.receive(peeked, MSG_PEEK);
+            std::string all;
+            while (!kernel.incoming.empty()) all += connection.receive(size);
+            ASSERT_EQ(all.substr(0, peeked), seen) << "buffers of " << size;
+        }
     }
 }
 
+// Who asked how much there is and reads that waits for exactly so much: neither more nor less.
 TEST_F(IngressTest, AReadOfWhatWasCountedDrains) {
-    const std::string text = post("") + post("");
+    const std::string invalid = "traceparent: " + parent + "\r\ntraceparent: " + parent + "\r\n";
+    for (const std::string& lines : {std::string(), invalid}) {
+        const std::string text = post(lines) + post(lines);
+        TestConnection connection(false);
+        kernel.incoming = text;
+        connection.conn().counted = static_cast<uint32_t>(text.size());
+        EXPECT_EQ(connection.receive(text.size()), text);
+        EXPECT_TRUE(kernel.incoming.empty());
+        EXPECT_EQ(connection.conn().counted, 0u);
+    }
+    EXPECT_EQ(session.lost(REMORA_LOSS_not_injected_no_room), 4u);
+}
+
+// recvmsg() may bring descriptors along, so nothing is fetched behind it: a full buffer stays full.
+TEST_F(IngressTest, AFullBufferThatCanNotBeToppedUpStaysFull) {
+    const std::string line = "traceparent: " + parent + "\r\n";
+    const std::string text = post(line + line + line);
+    for (size_t size = 1; size <= text.size(); ++size) {
+        free_finished(session);
+        kernel.incoming = text;
+        TestConnection connection(false);
+        std::string buffer(size, '#');
+        const iovec part{buffer.data(), size};
+        ASSERT_EQ(connection.receive(&part, 1), static_cast<ssize_t>(size)) << "buffer of " << size;
+    }
+}
+
+TEST_F(IngressTest, AnExchangeEndsWithItsAnswerNotWithTheNextRequest) {
     TestConnection connection(false);
-    kernel.incoming = text;
-    connection.conn().counted = static_cast<uint32_t>(text.size());
-    EXPECT_EQ(connection.receive(text.size()), text);
-    EXPECT_TRUE(kernel.incoming.empty());
-    EXPECT_EQ(connection.conn().counted, 0u);
-    EXPECT_EQ(session.lost(REMORA_LOSS_not_injected_no_room), 2u);
+    kernel.incoming = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    (void)connection.receive(1000);
+    connection.send_all("HTTP/1.1 204 No Content\r\n\r\n");
+    EXPECT_EQ(finished(session).size(), 1u);
 }
 
 // The number has become a file's without our noticing: a short read would be its end.
