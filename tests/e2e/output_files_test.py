@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -81,9 +80,10 @@ class Outputs(remora_test.TestCase):
         process = self.popen("--", "sh", "-c", f"touch {ready}; exit 7", stderr=writer)
         wait_until(ready.exists, "the program to run")
         # Twice, as a finger on Ctrl-C is: it waits for its reader, but not for ever.
-        while process.poll() is None:
+        def ended():
             process.send_signal(signal.SIGINT)
-            time.sleep(0.05)
+            return process.poll() is not None
+        wait_until(ended, "the end of remora")
         self.assertEqual(process.returncode, 7)
         os.close(reader)
         os.close(writer)
