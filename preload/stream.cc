@@ -119,11 +119,9 @@ void head_stays_open(Direction& direction, const Call& call) noexcept {
 }
 
 // Verdicts end in at most as many rounds as there are bytes, but for `begin` and `insert`, which
-// may consume nothing once per message. After `head` a message may be complete without another
-// byte.
+// may consume nothing once per message.
 void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Call& call) noexcept {
-    bool more = input.size > 0;
-    while (more && !conn.opaque.load(std::memory_order_relaxed)) {
+    while (input.size > 0 && !conn.opaque.load(std::memory_order_relaxed)) {
         if (conn.held && direction.kind == MessageKind::request && !direction.in_message)
             return give_up(conn, REMORA_LOSS_parser_gave_up);
         Exchange* exchange = direction.current != 0 ? &exchange_at(direction.current) : nullptr;
@@ -150,7 +148,6 @@ void parse_all(Conn& conn, Direction& direction, ByteView input, size_t base, Ca
         }
         input = input.from(step.consumed);
         base += step.consumed;
-        more = input.size > 0 || step.verdict == Verdict::head;
     }
 }
 

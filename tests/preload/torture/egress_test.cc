@@ -140,7 +140,7 @@ protected:
     }
 };
 
-TEST_F(Egress, PeersGetTheProgramsBytesAndWholeLines) { run(seed(), scaled(120)); }
+TEST_F(Egress, PeersGetTheProgramsBytesAndWholeLines) { run(seed(), scaled(400)); }
 
 }  // namespace
 }  // namespace torture

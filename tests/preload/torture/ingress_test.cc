@@ -157,7 +157,7 @@ protected:
     }
 };
 
-TEST_F(Ingress, ServersReadTheirClientsBytesButForPermittedEdits) { run(seed(), scaled(120)); }
+TEST_F(Ingress, ServersReadTheirClientsBytesButForPermittedEdits) { run(seed(), scaled(400)); }
 
 }  // namespace
 }  // namespace torture

@@ -117,7 +117,7 @@ protected:
 };
 
 TEST_P(Proxy, ForwardedHeadsContinueTheirTrace) {
-    const unsigned connections = scaled(60);
+    const unsigned connections = scaled(120);
     std::vector<Seen> seen(connections);
     uint16_t port = 0, upstream_port = 0;
     const int listener = listen_on_loopback(port, 0, 512);

@@ -92,8 +92,6 @@ std::map<std::string, uint64_t> read_losses(const std::string& text) {
 }
 
 std::string remora() {
-    const char* runner = getenv("REMORA_TORTURE_RUNNER");  // a stand-in for build/remora
-    if (runner != nullptr) return runner;
     const char* build = getenv("REMORA_BUILD_DIR");
     if (build == nullptr) fail("REMORA_BUILD_DIR is not set");
     return std::string(build) + "/remora";
