@@ -27,7 +27,11 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, sig
                signal.SIGWINCH, signal.SIGRTMIN + 1):
     signal.signal(number, note)
 log.write(f"pid {os.getpid()}\\n")
-while True: signal.pause()
+# Not pause(): a signal just before it would be noted only after the next one.
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)
+while True: os.read(reader, 64)
 """
 
 
