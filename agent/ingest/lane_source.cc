@@ -340,19 +340,24 @@ void LaneSource::finish(Owner& owner, RecordSink& sink) {
     owners_changed_ = true;
 }
 
+// Our child may have been waited for before its lane was found: then it has no handle, but a number.
+std::optional<int> LaneSource::take_noted_exit(const Owner& owner) {
+    const bool ours = owner.process.pid_namespace == own_namespace_;
+    if (!owner.handle && !ours) return std::nullopt;
+    const int pid = owner.handle ? owner.handle->host_pid() : static_cast<int>(owner.process.pid);
+    const std::lock_guard lock(mutex_);
+    const auto noted = exits_.find(pid);
+    if (noted == exits_.end()) return std::nullopt;
+    const int code = noted->second;
+    exits_.erase(noted);
+    return code;
+}
+
 void LaneSource::report_end(Owner& owner, RecordSink& sink) {
     remora_process& process = owner.process;
     if (owner.ended) {
-        std::optional<int> code;
-        if (owner.handle) {
-            code = owner.handle->exit_code();
-            const std::lock_guard lock(mutex_);
-            const auto noted = exits_.find(owner.handle->host_pid());
-            if (noted != exits_.end()) {
-                code = noted->second;
-                exits_.erase(noted);
-            }
-        }
+        std::optional<int> code = take_noted_exit(owner);
+        if (!code && owner.handle) code = owner.handle->exit_code();
         if (code) {
             process.exit_code = *code;
             process.states |= REMORA_PROCESS_EXITED;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -25,7 +26,7 @@
 namespace remora {
 
 struct LaneSourceOptions {
-    uint32_t ready_lanes = 32;  // kept free for programs to come: 128 KiB of memory each
+    uint32_t ready_lanes = 64;  // kept free for programs to come: 128 KiB of memory each
     uint64_t idle_limit_ns = 300'000'000'000;  // an exchange that rests longer is finished as idle
     uint64_t sweep_interval_ns = 100'000'000;  // between looks at losses and at idle exchanges
 };
@@ -90,6 +91,7 @@ private:
     void finish_ended(RecordSink& sink);
     void finish_replaced(RecordSink& sink);
     void finish(Owner& owner, RecordSink& sink);
+    std::optional<int> take_noted_exit(const Owner& owner);
     void report_end(Owner& owner, RecordSink& sink);
     void publish_owners();
     void replenish();

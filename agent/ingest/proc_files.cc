@@ -126,7 +126,8 @@ int find_host_pid(uint32_t pid, uint64_t pid_namespace) {
 }
 
 std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inode) {
-    const std::string maps = read_file(fmt::format("/proc/{}/maps", pid), 4u << 20);
+    const std::string path = fmt::format("/proc/{}/maps", pid);
+    const std::string maps = read_file(path, 4u << 20);
     if (maps.empty()) return std::nullopt;
     const std::string wanted = fmt::format(" {} ", inode);
     for (size_t at = maps.find(memory_file); at != std::string::npos;
@@ -135,6 +136,8 @@ std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inod
         if (std::string_view(maps).substr(line, at - line).find(wanted) != std::string_view::npos)
             return true;
     }
+    // When the process exits while it is read, the list ends early.
+    if (read_file(path, 1).empty()) return std::nullopt;
     return false;
 }
 
@@ -153,10 +156,11 @@ MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uin
         if (pid == self) return true;
         const auto stat = read_process_stat(pid);
         if (stat && stat->start_ns < start_ns) return true;
-        // The list of processes was read some time ago.
-        if (!stat || stat->state == 'Z')
+        // The list of processes was read some time ago, and who exits has no maps any more.
+        const auto maps = stat ? process_maps(pid, memory_file, inode) : std::nullopt;
+        if (!maps)
             found.uncertain = true;
-        else if (process_maps(pid, memory_file, inode).value_or(false))
+        else if (*maps)
             found.pids.push_back(pid);
         return true;
     });

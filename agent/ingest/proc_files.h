@@ -36,7 +36,8 @@ std::optional<bool> process_has_variable(int pid, const char* beginning);
 
 struct MappingProcesses {
     std::vector<int> pids;
-    // Others ended while we looked, or had just ended: what they started last may be missing.
+    // Others ended while we looked, had just ended, or hide their maps: what they started last may
+    // be missing.
     bool uncertain = false;
 };
 // Processes, started not before start_ns, that map the memory file with this inode and name. Reads

@@ -21,8 +21,10 @@ public:
     [[nodiscard]] int host_pid() const { return host_pid_; }
     // Readable once the process has ended; -1: this kernel or our descriptor limit has none.
     [[nodiscard]] int pidfd() const { return pidfd_.get(); }
+    // A start that is unknown (the process was gone when it was asked for) fits any.
     [[nodiscard]] bool same_process(const ProcessHandle& other) const {
-        return host_pid_ == other.host_pid_ && start_ns_ == other.start_ns_;
+        return host_pid_ == other.host_pid_ &&
+               (start_ns_ == other.start_ns_ || start_ns_ == 0 || other.start_ns_ == 0);
     }
     // All threads of the process are gone, nothing writes any more.
     [[nodiscard]] bool ended() const;

@@ -40,13 +40,14 @@ size_t Survivors::lane_holders() {
 
 // A daemon forks twice in a row, and may always be the one that is not on our list yet.
 void Survivors::find_mapped() {
-    constexpr int looks = 4;
+    constexpr int looks = 10;
     for (int look = 0; look < looks && mapped_.empty(); ++look) {
         const MappingProcesses found =
             processes_that_map(REMORA_LANES_MEMFD, source_.file().inode(), our_start_ns_);
         for (const int pid : found.pids)
             if (auto process = ProcessHandle::open(pid)) mapped_.push_back(std::move(*process));
-        if (!found.uncertain) return;
+        // One of them may have ended since, and left another.
+        if (!found.uncertain && found.pids.empty()) return;
     }
 }
 
