@@ -16,9 +16,9 @@ namespace {
 
 class Descriptors : public testing::Test {
 protected:
-    void run(const std::string& what) {
+    void run(const std::string& what, const std::string& actor = "descriptors_actor") {
         RecordingServer peer;
-        TracedRun client({beside("descriptors_actor"), what, std::to_string(peer.port())});
+        TracedRun client({beside(actor), what, std::to_string(peer.port())});
         outcome_ = client.wait();
         if (outcome_.status == 77 << 8) GTEST_SKIP() << "SKIP: not allowed here";
         ASSERT_TRUE(outcome_.succeeded()) << outcome_.error_text;
@@ -77,19 +77,19 @@ TEST_F(Descriptors, HighNumbers) {
     run("high_numbers");
     if (!IsSkipped()) expect("/high/", 5);
 }
-TEST_F(Descriptors, ANumberBecomesAFilesUnseen) { run("becomes_a_file"); }
+TEST_F(Descriptors, ANumberBecomesAFilesUnseen) { run("becomes_a_file", "unseen_actor"); }
 TEST_F(Descriptors, ANumberBecomesAnotherSocketsUnseen) {
-    run("becomes_another_socket");
+    run("becomes_another_socket", "unseen_actor");
     EXPECT_EQ(heads_.count("/other/socket"), 1u) << "its body was changed";
 }
 TEST_F(Descriptors, ClosedByStdio) {
-    run("closed_by_stdio");
+    run("closed_by_stdio", "unseen_actor");
     expect("/stdio/", 5);
     expect("/after/", 5);
     for (int i = 0; i < 5; ++i) EXPECT_EQ(heads_.count("/printed/" + std::to_string(i)), 1u);
 }
 TEST_F(Descriptors, ClosedInRanges) {
-    run("closed_in_ranges");
+    run("closed_in_ranges", "unseen_actor");
     expect("/range/", 10);
     expect("/after/", 10);
 }

@@ -68,8 +68,7 @@ void two_writers() {
     close(fd);
 }
 
-// --- signals
-// --------------------------------------------------------------------------------------
+// --- signals --------------------
 
 int handler_fd = -1;
 volatile sig_atomic_t handler_calls = 0;
@@ -139,8 +138,7 @@ void handler_on_the_same() {
     close(fd);
 }
 
-// --- cancellation
-// ---------------------------------------------------------------------------------
+// --- cancellation --------------------
 
 char sink[4096];
 iovec sink_part{sink, sizeof(sink)};

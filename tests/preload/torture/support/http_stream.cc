@@ -241,10 +241,12 @@ Request make_request(Random& random, const StreamOptions& options, unsigned numb
     request.old = random.chance(8);
     HeadMaker head{random, options, request, random.chance(8)};
     head.field("host", "service.example");
-    head.fill();
-    head.own_trace();
-    make_body(random, options, head);
-    head.oddities();
+    if (!options.bare) {
+        head.fill();
+        head.own_trace();
+        make_body(random, options, head);
+        head.oddities();
+    }
     const std::string target =
         random.chance(5) ? "http://service.example" + request.path : request.path;
     request.head =
@@ -332,7 +334,9 @@ Stream make_stream(Random& random, const StreamOptions& options) {
         stream.tail += make_content(random, random.skewed(5000));
         return stream;
     }
-    const unsigned count = 1 + static_cast<unsigned>(random.below(options.max_requests));
+    const unsigned count = options.bare
+                               ? options.max_requests
+                               : 1 + static_cast<unsigned>(random.below(options.max_requests));
     for (unsigned i = 0; i < count; ++i)
         stream.requests.push_back(make_request(random, options, i));
     const bool tunnel = options.odd && random.chance(8);

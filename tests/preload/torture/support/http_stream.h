@@ -61,6 +61,7 @@ struct StreamOptions {
     size_t max_body = 200'000;
     size_t max_head = 65'536;
     bool pipelined = false;  // requests don't wait for their answers
+    bool bare = false;       // nothing but request line and host: lines of ours are half of it
     bool own_traces = true;
     bool odd = true;  // heads that must be left alone, tunnels, noise
 };
