@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The decision on one exchange: whose child it is, its ids, whether it is sampled. Made once, before
-// the first byte that carries it goes out (design, principle 4), and never taken back.
+// The decision on one exchange: whose child it is, its ids, whether it is sampled. Made once,
+// before the first byte that carries it goes out (design, principle 4), and never taken back.
 #include "preload/exchange_life.h"
 #include "preload/process_state.h"
 #include "preload/thread_state.h"
@@ -34,9 +34,9 @@ void draw_ids(Exchange& exchange, const SpanContext* parent) noexcept {
     }
     exchange.context.trace_id = trace_id;
     exchange.context.span_id = ids.span_id();
-    exchange.context.flags = static_cast<uint8_t>((exchange.slot ? flag_sampled : 0) |
-                                                  (parent != nullptr ? parent->flags & flag_random
-                                                                     : flag_random));
+    exchange.context.flags =
+        static_cast<uint8_t>((exchange.slot ? flag_sampled : 0) |
+                             (parent != nullptr ? parent->flags & flag_random : flag_random));
     if (parent != nullptr) exchange.parent = parent->span_id;
     exchange.decided = true;
 }
@@ -111,8 +111,8 @@ void record_tracestate(Exchange& exchange) noexcept {
     if (!exchange.slot || exchange.recorded_tracestate != 0) return;
     if (exchange.tracestate_size == 0 || exchange.tracestate == 0) return;
     remora_slot* slot = exchange.slot.slot();
-    memcpy(slot->payload + exchange.request_captured, tracestate_at(exchange.tracestate),
-           exchange.tracestate_size);
+    memcpy(slot->payload + exchange.opening_recorded + exchange.request_captured,
+           tracestate_at(exchange.tracestate), exchange.tracestate_size);
     exchange.recorded_tracestate = exchange.tracestate_size;
     slot->exchange.tracestate_size = exchange.tracestate_size;
 }

@@ -32,6 +32,7 @@ struct Exchange {
     uint32_t tracestate = 0;     // pool buffer, 0: none
     uint16_t tracestate_size = 0;
     uint16_t marks = 0;
+    uint16_t opening_recorded = 0;  // bytes in front of the slot's payload
     uint16_t request_captured = 0;  // bytes in the slot's payload
     uint16_t response_captured = 0;
     uint16_t recorded_tracestate = 0;  // and between the two

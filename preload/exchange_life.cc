@@ -77,7 +77,7 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     exchange.slot = SlotRef{};
     exchange.tracestate = 0;
     exchange.tracestate_size = exchange.marks = 0;
-    exchange.request_captured = exchange.response_captured = 0;
+    exchange.opening_recorded = exchange.request_captured = exchange.response_captured = 0;
     exchange.reader.store(nullptr, std::memory_order_relaxed);
     exchange.key = 0;
     exchange.answer_hint = 0;

@@ -22,8 +22,8 @@ void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_numbe
                      uint64_t now) noexcept;
 // It never was: nothing of it went out.
 void drop_exchange(Conn& conn, uint32_t index) noexcept;
-// The same for one that was planned and that the kernel did not take; false: the peer answers it all
-// the same, it stays.
+// The same for one that was planned and that the kernel did not take; false: the peer answers it
+// all the same, it stays.
 bool withdraw_exchange(Conn& conn, uint32_t index) noexcept;
 // What request_complete() put off while it was only planned (Call::planning).
 void settle_planned(Conn& conn, uint32_t index, Call& call) noexcept;
@@ -31,21 +31,22 @@ bool request_is_done(uint32_t index) noexcept;
 
 // Where the parser's capture goes: the slot's payload, or nowhere. Inline: asked for every verdict.
 //
-// Request text, tracestate, response text follow each other without gaps, so the request's text is
-// closed once the tracestate stands behind it or the response has begun.
+// Opening, request text, tracestate, response text follow each other without gaps, so the request's
+// text is closed once the tracestate stands behind it or the response has begun.
 inline Capture capture_of(MessageKind kind, const Exchange* exchange) noexcept {
     Capture capture;
     if (exchange == nullptr || !exchange->slot) return capture;
     uint8_t* payload = exchange->slot.slot()->payload;
     if (kind == MessageKind::request) {
         if (exchange->decided && exchange->carries_context) return capture;
-        capture.data = payload;
+        capture.data = payload + exchange->opening_recorded;
         capture.size = exchange->request_captured;
         capture.limit = REMORA_REQUEST_CAPTURE_MAX;
         if (exchange->progress.load(std::memory_order_relaxed) & progress_response_begun)
             capture.limit = capture.size;
     } else {
-        const unsigned before = exchange->request_captured + exchange->recorded_tracestate;
+        const unsigned before =
+            exchange->opening_recorded + exchange->request_captured + exchange->recorded_tracestate;
         capture.data = payload + before;
         capture.size = exchange->response_captured;
         capture.limit = static_cast<uint16_t>(REMORA_PAYLOAD_MAX - before);
@@ -70,16 +71,17 @@ void record_tracestate(Exchange& exchange) noexcept;
 // Tells the agent that the connection is not idle.
 void touch_activity(Conn& conn, Direction& direction, Call& call) noexcept;
 
-// --- rewrite.cc ------------------------------------------------------------------------------------
-// Plans the edits by which the head that is open comes to carry `exchange`'s context; counts why
-// not.
+// --- rewrite.cc
+// ------------------------------------------------------------------------------------ Plans the
+// edits by which the head that is open comes to carry `exchange`'s context; counts why not.
 void plan_edits(Conn& conn, Direction& direction, uint32_t exchange, Call& call) noexcept;
 
 // The fields that carry the exchange's context, whole lines; always the same text for one exchange.
 unsigned write_fields(const Conn& conn, const Exchange& exchange, char* out,
                       size_t capacity) noexcept;
 
-// --- parent.cc -------------------------------------------------------------------------------------
+// --- parent.cc
+// -------------------------------------------------------------------------------------
 struct Parent {
     ContextSnapshot snapshot;
     remora_join join = REMORA_JOIN_ROOT;

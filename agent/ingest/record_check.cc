@@ -50,6 +50,7 @@ void cut(char (&text)[N]) {
 bool check_exchange(remora_exchange& exchange, size_t payload_room, uint64_t now_ns, Ends ends) {
     if (exchange.request_size > REMORA_REQUEST_CAPTURE_MAX ||
         exchange.tracestate_size > REMORA_TRACESTATE_MAX ||
+        (exchange.opening_size != 0 && exchange.opening_size != sizeof(remora_opening)) ||
         payload_size(exchange) > std::min<size_t>(payload_room, REMORA_PAYLOAD_MAX))
         return false;
     if (exchange.role != REMORA_ROLE_CLIENT && exchange.role != REMORA_ROLE_SERVER) return false;
@@ -69,6 +70,8 @@ bool check_exchange(remora_exchange& exchange, size_t payload_room, uint64_t now
         exchange.end_ns = std::max(exchange.activity_ns, exchange.start_ns);
     mend_address(exchange.local);
     mend_address(exchange.peer);
+    exchange.tls_resumed = exchange.tls_resumed != 0;
+    cut(exchange.alpn);
     return true;
 }
 
@@ -98,9 +101,12 @@ bool check_close(const remora_close_record& record) {
 
 ExchangeView view_of(const remora_exchange& exchange, const uint8_t* payload) {
     const ByteView all{payload, payload_size(exchange)};
-    const size_t response = size_t{exchange.request_size} + exchange.tracestate_size;
-    return {exchange, all.first(exchange.request_size),
-            all.slice(exchange.request_size, exchange.tracestate_size), all.from(response)};
+    const size_t request = exchange.opening_size;
+    const size_t tracestate = request + exchange.request_size;
+    const size_t response = tracestate + exchange.tracestate_size;
+    return {exchange, all.slice(request, exchange.request_size),
+            all.slice(tracestate, exchange.tracestate_size), all.from(response),
+            all.first(exchange.opening_size)};
 }
 
 }  // namespace remora

@@ -28,9 +28,10 @@ bool check_close(const remora_close_record& record);
 
 // Bytes of payload that a checked exchange has.
 inline size_t payload_size(const remora_exchange& exchange) {
-    return size_t{exchange.request_size} + exchange.tracestate_size + exchange.response_size;
+    return size_t{exchange.opening_size} + exchange.request_size + exchange.tracestate_size +
+           exchange.response_size;
 }
-// The three parts of a checked exchange's payload.
+// The parts of a checked exchange's payload.
 ExchangeView view_of(const remora_exchange& exchange, const uint8_t* payload);
 
 }  // namespace remora

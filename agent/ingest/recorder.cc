@@ -91,7 +91,8 @@ void Recorder::on_exchange(const ExchangeView& view) {
     record.header.time_ns = view.exchange.end_ns;
     record.header.image = view.exchange.image;
     record.exchange = view.exchange;
-    write(record, REMORA_RECORD_EXCHANGE, {view.request, view.tracestate, view.response});
+    write(record, REMORA_RECORD_EXCHANGE,
+          {view.opening, view.request, view.tracestate, view.response});
     next_.on_exchange(view);
 }
 

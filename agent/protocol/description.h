@@ -15,8 +15,7 @@
 
 namespace remora {
 
-using AttributeValue =
-    std::variant<std::string, int64_t, double, bool, std::vector<std::string>>;
+using AttributeValue = std::variant<std::string, int64_t, double, bool, std::vector<std::string>>;
 
 struct Attribute {
     std::string key;
@@ -27,9 +26,10 @@ struct Attribute {
 // during the call.
 struct ExchangeView {
     const remora_exchange& exchange;
-    ByteView request;     // what the protocol's parser captured of the request
+    ByteView request;  // what the protocol's parser captured of the request
     ByteView tracestate;
     ByteView response;
+    ByteView opening{};  // a struct remora_opening, not aligned and not checked; or empty
 };
 
 enum class StatusCode : uint8_t { unset, ok, error };

@@ -5,7 +5,7 @@
 #ifndef REMORA_ABI_LIMITS_H
 #define REMORA_ABI_LIMITS_H
 
-#define REMORA_ABI_VERSION 1u
+#define REMORA_ABI_VERSION 2u
 
 #define REMORA_SLOT_BYTES 2048u                          /* one open or finished exchange */
 #define REMORA_SLOTS_PER_LANE 63u                        /* slot 0's place is the lane's head */
@@ -17,6 +17,9 @@
 #define REMORA_REQUEST_CAPTURE_MAX 1024u                 /* bytes of a filtered request head */
 #define REMORA_TRACESTATE_MAX 512u                       /* Trace Context 2, 3.3.1.5: at least 512 */
 #define REMORA_PROTOCOL_NAME_MAX 16u
+#define REMORA_ALPN_MAX 16u
+#define REMORA_ATTEMPTS_MAX 3u                           /* failed connects told of one opening */
+#define REMORA_HOST_NAME_MAX 64u
 #define REMORA_LOSS_REASONS_MAX 48u
 #define REMORA_DATA_MAX 16384u                           /* bytes of one data record */
 

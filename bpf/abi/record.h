@@ -65,8 +65,31 @@ struct remora_address {
     uint8_t bytes[16]; /* network byte order; IPv4 in the first four */
 };
 
-/* A request and its response. The payload that follows holds, without gaps, the request capture,
- * the tracestate and the response capture, each written by the protocol's own filter. */
+/* A connect() that failed. */
+struct remora_attempt {
+    uint64_t start_ns;
+    uint64_t end_ns;
+    struct remora_address peer;
+    int32_t error_number;
+};
+
+/* How a client's connection came about; a time of 0: did not happen, or was not seen. */
+struct remora_opening {
+    uint64_t lookup_start_ns; /* the host's name was looked up */
+    uint64_t lookup_end_ns;
+    uint64_t connect_start_ns;
+    uint64_t connect_end_ns;
+    uint64_t tls_start_ns; /* the handshake */
+    uint64_t tls_end_ns;
+    uint32_t failed; /* attempts that failed before; the first of them follow */
+    uint32_t pad;
+    struct remora_attempt attempts[REMORA_ATTEMPTS_MAX];
+    char host[REMORA_HOST_NAME_MAX]; /* the name that was looked up, cut, NUL-padded */
+};
+
+/* A request and its response. The payload that follows holds, without gaps, the opening of its
+ * connection (a struct remora_opening, or nothing), the request capture, the tracestate and the
+ * response capture, the captures each written by the protocol's own filter. */
 struct remora_exchange {
     uint8_t trace_id[16];
     uint8_t span_id[8];
@@ -101,9 +124,17 @@ struct remora_exchange {
     uint8_t join;
     uint8_t end;
     uint32_t process_id; /* which process of the image, in its own pid namespace; 0: the first */
+    uint16_t opening_size; /* 0, or that of struct remora_opening */
+    uint16_t tls_version;  /* as on the wire: 0x0303 is TLS 1.2; 0 unknown */
+    uint16_t tls_cipher;   /* IANA's number; 0 unknown */
+    uint8_t tls_resumed;   /* 1: the session was resumed */
+    uint8_t pad;
+    char alpn[REMORA_ALPN_MAX]; /* the protocol that ALPN chose, cut, NUL-padded */
 };
 REMORA_STATIC_ASSERT(sizeof(struct remora_address) == 20, "layout");
-REMORA_STATIC_ASSERT(sizeof(struct remora_exchange) == 208, "layout");
+REMORA_STATIC_ASSERT(sizeof(struct remora_attempt) == 40, "layout");
+REMORA_STATIC_ASSERT(sizeof(struct remora_opening) == 240, "layout");
+REMORA_STATIC_ASSERT(sizeof(struct remora_exchange) == 232, "layout");
 
 /* A process image that exchanges belong to. Texts are cut, NUL-padded, never trusted. */
 struct remora_process {

@@ -98,7 +98,7 @@ class FakeAgent:
         self.control_fd, self._control = self._memory("remora-control", 4096)
         for lane in range(lanes):
             self._offer(lane)
-        self._set_control("abi_version", 1)
+        self._set_control("abi_version", 2)
         self._set_control("lanes", lanes)
         offset, _ = self.abi["remora_control.session"]
         self._control[offset:offset + 16] = self.session
