@@ -20,21 +20,6 @@ namespace remora {
 
 namespace {
 
-// At most `limit` bytes; empty when the file can't be read.
-std::string read_file(const std::string& path, size_t limit) {
-    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    std::string text;
-    if (!fd) return text;
-    char chunk[8192];
-    while (text.size() < limit) {
-        const ssize_t count = ::read(fd.get(), chunk, sizeof(chunk));
-        if (count < 0 && errno == EINTR) continue;
-        if (count <= 0) break;
-        text.append(chunk, static_cast<size_t>(count));
-    }
-    return text;
-}
-
 template <typename Number>
 std::optional<Number> to_number(std::string_view text) {
     Number number{};
@@ -66,7 +51,7 @@ void for_each_process(Visit visit) {
 
 // The number that the process has in its own, innermost pid namespace.
 std::optional<uint32_t> innermost_pid(int pid) {
-    const std::string status = read_file(fmt::format("/proc/{}/status", pid), 16384);
+    const std::string status = read_proc_file(fmt::format("/proc/{}/status", pid), 16384);
     const size_t line = status.find("\nNSpid:");
     if (line == std::string::npos) return std::nullopt;
     std::string_view rest = std::string_view(status).substr(line + 7);
@@ -78,22 +63,47 @@ std::optional<uint32_t> innermost_pid(int pid) {
 
 }  // namespace
 
+std::string read_proc_file(const std::string& path, size_t limit) {
+    const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+    std::string text;
+    if (!fd) return text;
+    char chunk[8192];
+    while (text.size() < limit) {
+        const ssize_t count = ::read(fd.get(), chunk, sizeof(chunk));
+        if (count < 0 && errno == EINTR) continue;
+        if (count <= 0) break;
+        text.append(chunk, static_cast<size_t>(count));
+    }
+    return text;
+}
+
+std::vector<int> visible_processes() {
+    std::vector<int> pids;
+    for_each_process([&pids](int pid) {
+        pids.push_back(pid);
+        return true;
+    });
+    return pids;
+}
+
 std::optional<ProcessStat> read_process_stat(int pid) {
-    const std::string text = read_file(fmt::format("/proc/{}/stat", pid), 4096);
+    const std::string text = read_proc_file(fmt::format("/proc/{}/stat", pid), 4096);
     // The name, in parentheses, may itself hold blanks and parentheses: go by the last one.
     const size_t name_end = text.rfind(')');
     if (name_end == std::string::npos) return std::nullopt;
     std::string_view rest = std::string_view(text).substr(name_end + 1);
     const std::string_view state = next_word(rest);
     if (state.empty()) return std::nullopt;
+    const auto parent = to_number<int>(next_word(rest));
     std::string_view start;
-    for (int field = 4; field <= 22; ++field) start = next_word(rest);  // proc(5): starttime is 22
+    for (int field = 5; field <= 22; ++field) start = next_word(rest);  // proc(5): starttime is 22
     const auto ticks = to_number<uint64_t>(start);
     if (!ticks) return std::nullopt;
     std::string_view status;
     for (int field = 23; field <= 52; ++field) status = next_word(rest);  // exit_code is 52
     const auto ticks_per_second = static_cast<uint64_t>(::sysconf(_SC_CLK_TCK));
-    ProcessStat stat{*ticks * (1'000'000'000u / ticks_per_second), state[0], std::nullopt};
+    ProcessStat stat{*ticks * (1'000'000'000u / ticks_per_second), state[0], parent.value_or(0),
+                     std::nullopt};
     // Shown as 0 to who may not know (proc(5)), which is also what success looks like.
     if (const auto number = to_number<int>(status); number && *number != 0)
         stat.wait_status = *number;
@@ -127,7 +137,7 @@ int find_host_pid(uint32_t pid, uint64_t pid_namespace) {
 
 std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inode) {
     const std::string path = fmt::format("/proc/{}/maps", pid);
-    const std::string maps = read_file(path, 4u << 20);
+    const std::string maps = read_proc_file(path, 4u << 20);
     if (maps.empty()) return std::nullopt;
     const std::string wanted = fmt::format(" {} ", inode);
     for (size_t at = maps.find(memory_file); at != std::string::npos;
@@ -137,12 +147,12 @@ std::optional<bool> process_maps(int pid, const char* memory_file, uint64_t inod
             return true;
     }
     // When the process exits while it is read, the list ends early.
-    if (read_file(path, 1).empty()) return std::nullopt;
+    if (read_proc_file(path, 1).empty()) return std::nullopt;
     return false;
 }
 
 std::optional<bool> process_has_variable(int pid, const char* beginning) {
-    const std::string variables = read_file(fmt::format("/proc/{}/environ", pid), 4u << 20);
+    const std::string variables = read_proc_file(fmt::format("/proc/{}/environ", pid), 4u << 20);
     if (variables.empty()) return std::nullopt;
     const std::string_view wanted = beginning;
     return variables.compare(0, wanted.size(), wanted) == 0 ||

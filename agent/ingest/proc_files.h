@@ -5,13 +5,22 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace remora {
 
+// A file below /proc, whose size is not known before: at most `limit` bytes; empty: it can't be
+// read.
+std::string read_proc_file(const std::string& path, size_t limit);
+
+// All that our /proc shows, in no order.
+std::vector<int> visible_processes();
+
 struct ProcessStat {
     uint64_t start_ns = 0;           // CLOCK_BOOTTIME, rounded down to a clock tick
     char state = '?';                // Z: has ended, its parent has not asked yet
+    int parent = 0;                  // its pid; 0: none in our pid namespace
     std::optional<int> wait_status;  // of one that has ended; nothing: we are not allowed to know
 };
 

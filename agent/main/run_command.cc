@@ -18,7 +18,7 @@
 #include "agent/control/control_page.h"
 #include "agent/control/session_server.h"
 #include "agent/ingest/lane_source.h"
-#include "agent/main/elf_target.h"
+#include "agent/inspect/elf_target.h"
 #include "agent/main/launcher.h"
 #include "agent/main/messages.h"
 #include "agent/main/survivors.h"

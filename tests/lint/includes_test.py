@@ -15,13 +15,14 @@ BELOW["preload"] = set(_TARGET)
 BELOW["config"] = set(_TARGET)
 BELOW["control"] = _TARGET | {"config"}
 BELOW["ingest"] = set(_TARGET)
+BELOW["inspect"] = BELOW["ingest"] | {"ingest"}
 BELOW["connection"] = BELOW["ingest"] | {"ingest"}
 BELOW["span"] = BELOW["connection"] | {"connection"}
 BELOW["sample"] = BELOW["span"] | {"span"}
 BELOW["export"] = BELOW["sample"] | {"sample", "config"}
 BELOW["view"] = BELOW["export"] | {"export"}
 BELOW["pipeline"] = BELOW["view"] | {"view", "control"}
-BELOW["main"] = BELOW["pipeline"] | {"pipeline"}
+BELOW["main"] = BELOW["pipeline"] | {"pipeline", "inspect"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 

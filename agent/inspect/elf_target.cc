@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/main/elf_target.h"
+#include "agent/inspect/elf_target.h"
 
 #include <elf.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include <string_view>
 
 #include "agent/base/unique_fd.h"
-#include "agent/main/elf_file.h"
+#include "agent/inspect/elf_file.h"
 
 namespace remora {
 
@@ -116,14 +116,6 @@ std::string_view base_name(std::string_view path) {
     return path.substr(path.find_last_of('/') + 1);  // npos + 1 is 0
 }
 
-std::string architecture_name(const ElfFile& elf) {
-    if (elf.machine == EM_386) return "32-bit x86";
-    if (elf.machine == EM_X86_64) return "x32";
-    if (elf.machine == EM_AARCH64) return "64-bit ARM";
-    if (elf.machine == EM_ARM) return "32-bit ARM";
-    return fmt::format("ELF machine {}", elf.machine);
-}
-
 Target classify(const std::string& path, const std::string& program) {
     const auto refused = [&](TargetKind kind, const std::string& why) {
         return refuse(kind, path, program, program + " " + why);
@@ -135,37 +127,47 @@ Target classify(const std::string& path, const std::string& program) {
                            "run remora as the user that it becomes");
     const auto elf = read_elf_file(program);
     if (!elf) return {TargetKind::traceable, path, program, {}};  // unreadable, or for binfmt_misc
-    if (!elf->x86_64)
-        return refused(TargetKind::other_architecture,
-                       "is a program for " + architecture_name(*elf) +
-                           "; only 64-bit x86 programs can be traced");
-    if (elf->go)
-        return refused(TargetKind::go,
-                       std::string("is a Go program, which makes its system calls without libc; ") +
-                           probes_help);
-    if (elf->interpreter.empty()) {
-        // Called as a command the dynamic linker itself reads LD_PRELOAD.
-        if (base_name(program).substr(0, 3) == "ld-")
-            return {TargetKind::traceable, path, program, {}};
-        return refused(TargetKind::statically_linked,
-                       std::string("is statically linked, so no library can be preloaded; ") +
-                           "link it dynamically, or: " + probes_help);
-    }
-    const std::string_view linker = base_name(elf->interpreter);
-    if (linker.substr(0, 8) != "ld-linux")
-        return refused(TargetKind::other_libc,
-                       fmt::format("uses the dynamic linker {}; only programs of the GNU C library "
-                                   "can be traced",
-                                   elf->interpreter));
-    const bool has_libc =
-        std::find(elf->needed.begin(), elf->needed.end(), "libc.so.6") != elf->needed.end();
-    if (elf->dynamic && !has_libc)
-        return refused(TargetKind::no_libc,
-                       std::string("does not use the C library; ") + probes_help);
+    const ElfVerdict verdict = judge_elf(*elf, program);
+    if (verdict.kind != TargetKind::traceable) return refused(verdict.kind, verdict.why);
     return {TargetKind::traceable, path, program, {}};
 }
 
 }  // namespace
+
+std::string architecture_name(const ElfFile& elf) {
+    if (elf.machine == EM_386) return "32-bit x86";
+    if (elf.machine == EM_X86_64) return "x32";
+    if (elf.machine == EM_AARCH64) return "64-bit ARM";
+    if (elf.machine == EM_ARM) return "32-bit ARM";
+    return fmt::format("ELF machine {}", elf.machine);
+}
+
+ElfVerdict judge_elf(const ElfFile& elf, std::string_view path) {
+    if (!elf.x86_64)
+        return {TargetKind::other_architecture, "is a program for " + architecture_name(elf) +
+                                                    "; only 64-bit x86 programs can be traced"};
+    if (elf.go)
+        return {TargetKind::go,
+                std::string("is a Go program, which makes its system calls without libc; ") +
+                    probes_help};
+    if (elf.interpreter.empty()) {
+        // Called as a command the dynamic linker itself reads LD_PRELOAD.
+        if (base_name(path).substr(0, 3) == "ld-") return {};
+        return {TargetKind::statically_linked,
+                std::string("is statically linked, so no library can be preloaded; ") +
+                    "link it dynamically, or: " + probes_help};
+    }
+    if (base_name(elf.interpreter).substr(0, 8) != "ld-linux")
+        return {TargetKind::other_libc,
+                fmt::format("uses the dynamic linker {}; only programs of the GNU C library "
+                            "can be traced",
+                            elf.interpreter)};
+    const bool has_libc =
+        std::find(elf.needed.begin(), elf.needed.end(), "libc.so.6") != elf.needed.end();
+    if (elf.dynamic && !has_libc)
+        return {TargetKind::no_libc, std::string("does not use the C library; ") + probes_help};
+    return {};
+}
 
 Target find_target(const std::string& command) {
     Target target = locate(command);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/main/elf_file.h"
+#include "agent/inspect/elf_file.h"
 
 #include <elf.h>
 #include <fcntl.h>

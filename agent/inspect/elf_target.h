@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Looks at the program that is to be traced before it runs: where it is, and whether a preloaded
-// library can see what it does. Reads files, changes nothing. Not thread-safe (reads environ).
+// Whether a preloaded library can see what a program does, by the program's file; and where the
+// program is that is to be traced. Reads files, changes nothing. Not thread-safe (reads environ).
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+
+#include "agent/inspect/elf_file.h"
 
 namespace remora {
 
@@ -26,6 +29,15 @@ struct Target {
     std::string program;  // what will run: the interpreter of a script, else the path
     std::string why;      // not traceable: one line for a person, without a full stop
 };
+
+// What the file itself says: its machine, its linker, its libraries; privileges aside.
+struct ElfVerdict {
+    TargetKind kind = TargetKind::traceable;
+    std::string why;  // not traceable: "is statically linked, so ...", without a full stop
+};
+// path: what it is called; the dynamic linker itself is known by its name.
+ElfVerdict judge_elf(const ElfFile& elf, std::string_view path);
+std::string architecture_name(const ElfFile& elf);
 
 // command: a path, or a name that is looked up in PATH as execvp does. Scripts are followed to
 // their interpreters. When something can't be found out the program counts as traceable.
