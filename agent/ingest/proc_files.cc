@@ -159,7 +159,8 @@ std::optional<bool> process_has_variable(int pid, const char* beginning) {
            variables.find('\0' + std::string(wanted)) != std::string::npos;
 }
 
-MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns) {
+MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns,
+                                    const char* variable) {
     MappingProcesses found;
     const int self = ::getpid();
     for_each_process([&](int pid) {
@@ -172,6 +173,8 @@ MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uin
             found.uncertain = true;
         else if (*maps)
             found.pids.push_back(pid);
+        else if (process_has_variable(pid, variable).value_or(true))  // not filled in yet
+            found.starting = true;
         return true;
     });
     return found;

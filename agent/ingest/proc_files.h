@@ -48,9 +48,13 @@ struct MappingProcesses {
     // Others ended while we looked, had just ended, or hide their maps: what they started last may
     // be missing.
     bool uncertain = false;
+    // Others have the variable and don't map the file: they were started a moment ago, or never
+    // will.
+    bool starting = false;
 };
 // Processes, started not before start_ns, that map the memory file with this inode and name. Reads
-// the maps of all of them.
-MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns);
+// the maps of all of them. variable: the beginning of one that those have who are to map it.
+MappingProcesses processes_that_map(const char* memory_file, uint64_t inode, uint64_t start_ns,
+                                    const char* variable);
 
 }  // namespace remora

@@ -4,12 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "agent/ingest/proc_files.h"
 #include "bpf/abi/control.h"
 
 namespace remora {
+
+using namespace std::chrono_literals;
 
 Survivors::Survivors(const LaneSource& source)
     : source_(source), session_(REMORA_SESSION_VARIABLE "=1:" + std::to_string(::getpid()) + ":") {
@@ -38,16 +42,20 @@ size_t Survivors::lane_holders() {
     return count;
 }
 
-// A daemon forks twice in a row, and may always be the one that is not on our list yet.
+// A daemon forks twice in a row, and may always be the one that is not on our list yet; a job in
+// the background may be between its exec and the first line of the shim.
 void Survivors::find_mapped() {
     constexpr int looks = 10;
+    constexpr int looks_at_starting = 6;  // 63 ms in all
     for (int look = 0; look < looks && mapped_.empty(); ++look) {
-        const MappingProcesses found =
-            processes_that_map(REMORA_LANES_MEMFD, source_.file().inode(), our_start_ns_);
+        const MappingProcesses found = processes_that_map(
+            REMORA_LANES_MEMFD, source_.file().inode(), our_start_ns_, session_.c_str());
         for (const int pid : found.pids)
             if (auto process = ProcessHandle::open(pid)) mapped_.push_back(std::move(*process));
-        // One of them may have ended since, and left another.
-        if (!found.uncertain && found.pids.empty()) return;
+        // Of those that were found one may have ended since, and left another.
+        const bool starting = found.starting && look < looks_at_starting;
+        if (!found.uncertain && !starting && found.pids.empty()) return;
+        if (starting && mapped_.empty()) std::this_thread::sleep_for(1ms * (1 << look));
     }
 }
 

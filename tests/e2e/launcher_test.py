@@ -404,8 +404,10 @@ class FirstProcess(Launched):
                   "    if os.fork() == 0: os._exit(0)\n"
                   "    os._exit(0)\n"
                   "os.wait()\n"
-                  "while any(open(f'/proc/{p}/stat').read().rpartition(')')[2].split()[0] == 'Z'\n"
-                  "          for p in os.listdir('/proc') if p.isdigit()): time.sleep(0.001)\n")
+                  "def zombie(p):\n"
+                  "    try: return open(f'/proc/{p}/stat').read().rpartition(')')[2].split()[0] == 'Z'\n"
+                  "    except OSError: return False  # gone since the list was read\n"
+                  "while any(zombie(p) for p in os.listdir('/proc') if p.isdigit()): time.sleep(0.001)\n")
         self.assertEqual(self.container(PYTHON, "-c", script).wait(PATIENCE), 0)
 
     def test_hands_signals_on(self):
