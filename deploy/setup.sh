@@ -82,12 +82,15 @@ apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" >>"$log" 
 apt update || true
 # shellcheck disable=SC2086
 if ! apt install --no-install-recommends $missing; then
-    wanted=$missing
-    missing=""
-    for package in $wanted; do
-        apt install --no-install-recommends "$package" || missing="$missing $package"
+    for package in $missing; do
+        apt install --no-install-recommends "$package" || true
     done
 fi
+wanted=$missing
+missing=""
+for package in $wanted; do
+    installed "$package" || missing="$missing $package"
+done
 if [ -n "$new_services" ] && [ -d /run/systemd/system ]; then
     # shellcheck disable=SC2086
     $as_root systemctl disable --quiet $new_services >>"$log" 2>&1 || true
