@@ -12,25 +12,28 @@ from peers import RecordingServer, response
 class Downstream(RecordingServer):
     """Answers calls after a random time below `delay` seconds, so that answers overtake."""
 
-    def __init__(self, rng, delay=0.01):
+    def __init__(self, rng, delay=0.01, tls=None):
         self._sleep = threading.Event()
 
         def answer(request):
             self._sleep.wait(rng.random() * delay)
             return response(b"down")
-        super().__init__(answer)
+        super().__init__(answer, tls=tls)
 
 
-def load(port, count, connections, rng, path="/call/{}"):
+def load(port, count, connections, rng, path="/call/{}", tls=None):
     """Sends `count` requests over so many keep-alive connections. Returns {n: (trace id, span id)}
-    of what was sent, and the bodies that came back."""
+    of what was sent, and the bodies that came back. tls: a client's ssl.SSLContext."""
     sent = {n: (f"{rng.getrandbits(128) | 1:032x}", f"{rng.getrandbits(64) | 1:016x}")
             for n in range(count)}
     todo = collections.deque(sent)
     bodies, failures = {}, []
 
     def work():
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        if tls:
+            client = http.client.HTTPSConnection("127.0.0.1", port, timeout=120, context=tls)
+        else:
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         try:
             while True:
                 try:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Peers of a traced program that keep every byte: a server, a proxy, and HTTP heads taken apart."""
+"""Peers of a traced program that keep every byte: a server, a proxy, and HTTP heads taken apart.
+What they keep is what was said inside TLS, where they speak that (`tls`: an ssl.SSLContext)."""
 import random
 import re
 import socket
@@ -99,10 +100,11 @@ class RecordingServer:
     raw bytes of each connection). `answer` makes a response's bytes from an Exchange; None closes.
     """
 
-    def __init__(self, answer=lambda request: response(), address=("127.0.0.1", 0)):
+    def __init__(self, answer=lambda request: response(), address=("127.0.0.1", 0), tls=None):
         self.requests = []
         self.streams = []
         self._answer = answer
+        self._tls = tls
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._listener = socket.socket(family)
         self._listener.bind(address)
@@ -111,7 +113,7 @@ class RecordingServer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path="/"):
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}{path}"
 
     def _accept(self):
         while True:
@@ -122,6 +124,12 @@ class RecordingServer:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
+        if self._tls:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # a client that only looks whether somebody listens, or mistrusts us
+                connection.close()
+                return
         stream = bytearray()
         self.streams.append(stream)
         with connection, connection.makefile("rb") as file:
@@ -142,6 +150,8 @@ class RecordingServer:
                               or b"close" in [v.lower() for v in request.values("connection")]
                               or request.line.endswith("HTTP/1.0"))
                     if closes:
+                        if self._tls:
+                            connection.unwrap()  # an end of the stream that is no truncation
                         return
             except OSError:
                 pass
@@ -158,12 +168,14 @@ class RecordingServer:
 
 class RecordingProxy:
     """Stands between a client and the server on `port` and keeps what each of them sent:
-    .sent and .received, one entry a connection, as the client sees it."""
+    .sent and .received, one entry a connection, as the client sees it. With `tls` the client speaks
+    TLS to us, and the server does not."""
 
-    def __init__(self, port):
+    def __init__(self, port, tls=None):
         self.sent = []
         self.received = []
         self._target = port
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -172,9 +184,15 @@ class RecordingProxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+                if self._tls:
+                    client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:
+                client.close()
+                continue
             for log, a, b in ((self.sent, client, server), (self.received, server, client)):
                 stream = bytearray()
                 log.append(stream)
@@ -194,10 +212,14 @@ class RecordingProxy:
         self._listener.close()
 
 
-def converse(port, stream, close_write=False):
+def converse(port, stream, close_write=False, tls=None):
     """Sends bytes to a server, returns all that comes back until it closes. Proxies take an early
-    close_write for an abort: let the last request ask for the close instead."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as s:
+    close_write for an abort: let the last request ask for the close instead. tls: a client's
+    ssl.SSLContext."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    if tls:
+        connection = tls.wrap_socket(connection, server_hostname="127.0.0.1")
+    with connection as s:
         s.sendall(stream)
         if close_write:
             s.shutdown(socket.SHUT_WR)

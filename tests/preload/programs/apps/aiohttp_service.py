@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """An event loop: aiohttp server and client. aiohttp_service.py PORT DOWNSTREAM_PORT [forward]
-With `forward` the handler passes the trace header of its request on, as gateways do."""
+With `forward` the handler passes the trace header of its request on, as gateways do. With
+SERVICE_TLS=<folder of cert.pem and key.pem> both sides speak TLS, which asyncio does over memory."""
 import asyncio
+import os
+import ssl
 import sys
 
 import aiohttp
 from aiohttp import web
 
 PORT, DOWNSTREAM, FORWARD = int(sys.argv[1]), int(sys.argv[2]), "forward" in sys.argv
+FOLDER = os.environ.get("SERVICE_TLS")
+CALLING = ssl.create_default_context(cafile=f"{FOLDER}/cert.pem") if FOLDER else None
 
 
 async def call(session, path, headers=None):
-    async with session.get(f"http://127.0.0.1:{DOWNSTREAM}{path}", headers=headers) as answer:
+    url = f"{'https' if FOLDER else 'http'}://127.0.0.1:{DOWNSTREAM}{path}"
+    async with session.get(url, headers=headers, ssl=CALLING) as answer:
         return await answer.read()
 
 
@@ -35,7 +41,11 @@ async def main():
     app.router.add_get("/call/{n}", handle)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", PORT, backlog=512).start()
+    serving = None
+    if FOLDER:
+        serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        serving.load_cert_chain(f"{FOLDER}/cert.pem", f"{FOLDER}/key.pem")
+    await web.TCPSite(runner, "127.0.0.1", PORT, backlog=512, ssl_context=serving).start()
     await background(session)
 
 
