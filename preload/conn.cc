@@ -145,6 +145,9 @@ Conn* make_conn() noexcept {
     conn.cookie = conn.connect_ns = 0;
     conn.connect_thread = 0;
     conn.peer = remora_address{};
+    conn.tls = TlsFacts{};
+    conn.carrier = nullptr;
+    conn.carries_tls = false;
     conn.tracestate = 0;
     start_direction(conn.directions[0], MessageKind::request);
     start_direction(conn.directions[1], MessageKind::request);
@@ -218,6 +221,7 @@ void set_peer(Conn& conn, const sockaddr* peer, socklen_t size) noexcept {
 // glibc runs this with the frames of the call still there, before it unwinds them.
 void real_call_left(void* argument) noexcept {
     const RealCall& call = *static_cast<RealCall*>(argument);
+    thread_state.tls_session = nullptr;
     abandon(*call.conn, REMORA_END_UNFOLLOWED, 0);
     leave(*call.conn, *call.direction);
 }
@@ -252,6 +256,21 @@ void enter_epoch(Conn& conn, uint32_t from) noexcept {
 }
 
 }  // namespace
+
+Conn* open_detached() noexcept {
+    Conn* conn = make_conn();
+    if (conn != nullptr) conn->blocking = false;
+    return conn;
+}
+
+void close_detached(Conn& conn) noexcept { drop_reference(&conn); }
+
+bool waits_in_calls(const Conn& conn) noexcept {
+    if (!conn.tls.inside) return conn.blocking && !conn.in_epoll;
+    const Conn* carrier = conn.carrier;
+    return carrier != nullptr && carrier->blocking && !carrier->in_epoll &&
+           carrier->generation.load(std::memory_order_acquire) == conn.carrier_generation;
+}
 
 Conn* known_conn(int fd) noexcept {
     Entry* entry = entry_of(fd, false);

@@ -46,8 +46,17 @@ enum Cleanup : uint8_t {
     cleanup_close = 2,    // the last descriptor is gone
 };
 
+// What TLS a connection runs in, as far as the library has said.
+struct TlsFacts {
+    bool inside = false;   // its bytes are what a TLS library decrypts and encrypts
+    bool resumed = false;
+    uint16_t version = 0;  // as on the wire; 0: the handshake is not over
+    uint16_t cipher = 0;   // IANA's number
+    char alpn[REMORA_ALPN_MAX] = {};
+};
+
 struct Conn {
-    std::atomic<uint32_t> references{0};  // table entries that name it
+    std::atomic<uint32_t> references{0};  // table entries that name it; 1 where TLS has it
     std::atomic<uint32_t> generation{0};  // grows each time the object starts a new life
     std::atomic<bool> opaque{false};      // set by anybody; owners look before each call
     // What is left to do once nobody is inside: the last one to leave does it.
@@ -87,6 +96,11 @@ struct Conn {
     uint64_t connect_ns = 0;    // when connect() began; 0: opened by somebody else
     uint32_t connect_thread = 0;
     remora_address peer{};
+    TlsFacts tls;
+    // Inside TLS: the plain connection that carries the records, if it is known, and which life.
+    Conn* carrier = nullptr;
+    uint32_t carrier_generation = 0;
+    bool carries_tls = false;   // a plain connection whose first bytes are TLS records
     uint32_t tracestate = 0;    // buffer that the collector fills while a request head is open
     ContextCollector collector;
     Direction directions[2];    // indexed by remora_direction
@@ -100,6 +114,14 @@ struct Conn {
 Conn* conn_of(int fd) noexcept;
 // Without asking the kernel: only what is in the table.
 Conn* known_conn(int fd) noexcept;
+
+// A connection without a descriptor, for the bytes inside a TLS session. nullptr: none left. Belongs
+// to the caller until close_detached().
+Conn* open_detached() noexcept;
+// What is open ends; nobody enters it any more.
+void close_detached(Conn& conn) noexcept;
+// Does its socket wait in every call, and nobody else wait for it? Inside TLS: the carrier's.
+bool waits_in_calls(const Conn& conn) noexcept;
 
 // --- what the hooks tell; all of them are cheap for descriptors that we don't know ---------------
 void note_socket(int fd, int domain, int type) noexcept;

@@ -7,6 +7,7 @@
 #include "preload/process_state.h"
 #include "preload/real.h"
 #include "preload/stream.h"
+#include "preload/tls/carrier.h"
 
 namespace remora::shim {
 namespace {
@@ -46,16 +47,10 @@ bool pending(const Conn& conn) noexcept { return conn.pending_from < conn.pendin
 // May a head begin or be open here that we could add to?
 bool may_rewrite(const Conn& conn, const Outgoing& out) noexcept {
     if (pending(conn)) return true;
-    if (conn.follow == Follow::fresh) {  // where we didn't see who opened it, it may be a client's
-        if (conn.accepted && conn.born_seen && conn.prefix_size == 0) return false;
-        return out.count == 0 ||
-               may_begin_message(
-                   conn, {static_cast<const uint8_t*>(out.parts->iov_base), out.parts->iov_len});
-    }
-    if (conn.role != REMORA_ROLE_CLIENT || !conn.protocol->injects) return false;
-    const Direction& direction = conn.directions[sent];
-    if (!direction.in_message || direction.in_head) return true;
-    return conn.protocol->body_left(direction.parser) < total_of(out.parts, out.count);
+    ByteView first;
+    if (out.count > 0)
+        first = {static_cast<const uint8_t*>(out.parts->iov_base), out.parts->iov_len};
+    return head_may_go_out(conn, first, total_of(out.parts, out.count));
 }
 
 remora_loss refusal(const Outgoing& out) noexcept {
@@ -273,7 +268,10 @@ ssize_t transmit(Conn& conn, const Outgoing& out) {
         if (!own(conn, direction)) return out.original(out);
         return plan_and_send(conn, out);
     }
-    if (!enter(conn, direction, out.fd)) return out.original(out);
+    if (!enter(conn, direction, out.fd)) {
+        note_unfollowed(conn, out.fd);
+        return out.original(out);
+    }
     Call call;
     call.fd = out.fd;
     if (may_rewrite(conn, out)) {

@@ -92,6 +92,7 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     exchange.carries_context = conn.protocol->injects;
     exchange.recorded_tracestate = 0;
     exchange.progress.store(0, std::memory_order_relaxed);
+    if (conn.tls.inside) exchange.marks |= REMORA_MARK_TLS;
     exchange.start_ns = call.now();
     exchange.response_end_ns = 0;
     exchange.request_bytes = exchange.request_body_bytes = 0;
@@ -104,6 +105,16 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     }
     end_change(exchange);
     return index;
+}
+
+// Asked for at the first byte and once more at the end: the first request may be what starts the
+// handshake.
+void write_tls(const Conn& conn, const Exchange& exchange, remora_exchange& record) noexcept {
+    record.marks = exchange.marks;
+    record.tls_version = conn.tls.version;
+    record.tls_cipher = conn.tls.cipher;
+    record.tls_resumed = conn.tls.resumed ? 1 : 0;
+    memcpy(record.alpn, conn.tls.alpn, sizeof(record.alpn));
 }
 
 // The slot is reserved before any id goes out, and before it is known whether the request will be
@@ -124,6 +135,7 @@ void open_record(Conn& conn, Exchange& exchange, Call& call) noexcept {
     record.thread = current_thread_id();
     if (!conn.peer_known && call.fd >= 0) learn_peer(conn, call.fd);
     record.peer = conn.peer;
+    if (conn.tls.inside) write_tls(conn, exchange, record);
 }
 
 void start_collecting(Conn& conn) noexcept {
@@ -147,6 +159,7 @@ void write_record(Conn& conn, Exchange& exchange, remora_end end, int error_numb
     record.marks = exchange.marks;
     record.error_number = error_number;
     record.peer = conn.peer;
+    if (conn.tls.inside) write_tls(conn, exchange, record);
     record.end = static_cast<uint8_t>(end);
     record.end_ns = exchange.response_end_ns != 0 ? exchange.response_end_ns : now;
 }

@@ -9,6 +9,7 @@
 #include "preload/real.h"
 #include "preload/session.h"
 #include "preload/stream.h"
+#include "preload/tls/carrier.h"
 
 namespace remora::shim {
 namespace {
@@ -30,25 +31,11 @@ bool transient(int error_number) noexcept {
            error_number == EFAULT || error_number == EINVAL;
 }
 
-// May the head of a request begin or go on here?
-bool head_may_come(const Conn& conn) noexcept {
-    if (conn.follow == Follow::fresh)  // not where we saw the program connect
-        return conn.accepted || !conn.born_seen;
-    const Direction& direction = conn.directions[received];
-    return conn.role == REMORA_ROLE_SERVER && conn.protocol->injects &&
-           (!direction.in_message || direction.in_head);
-}
-
 size_t reserve_for(const Conn& conn, const Incoming& in, size_t total) noexcept {
     if (!in.may_limit || total < reserve_from || (in.flags & MSG_WAITALL)) return 0;
     if (conn.peeked || conn.counted) return 0;
     if (!head_may_come(conn) || seccomp_filtered()) return 0;
     return (switches() & REMORA_SWITCH_NO_INGRESS_INSERT) ? 0 : reserve_size;
-}
-
-void note_read(Conn& conn, size_t bytes) noexcept {
-    conn.peeked = bytes < conn.peeked ? conn.peeked - static_cast<uint32_t>(bytes) : 0;
-    conn.counted = bytes < conn.counted ? conn.counted - static_cast<uint32_t>(bytes) : 0;
 }
 
 void feed_parts(Conn& conn, const iovec* parts, size_t count, size_t size, Call& call) noexcept {
@@ -62,22 +49,7 @@ void feed_parts(Conn& conn, const iovec* parts, size_t count, size_t size, Call&
     note_read(conn, size);
 }
 
-// Lays the edits over the bytes where they are. Each one moves what follows it; the planner made
-// sure that the sum fits the buffer, and removals stand before the insertion that they make room for.
-size_t apply(const EditList& edits, uint8_t* data, size_t size) noexcept {
-    ptrdiff_t shift = 0;
-    for (unsigned i = 0; i < edits.count; ++i) {
-        const Edit& edit = edits.edits[i];
-        uint8_t* at = data + static_cast<ptrdiff_t>(edit.at) + shift;
-        const size_t behind = size - (edit.at + edit.remove);
-        if (edit.text_size != edit.remove) memmove(at + edit.text_size, at + edit.remove, behind);
-        memcpy(at, edits.storage + edit.text, edit.text_size);
-        shift += static_cast<ptrdiff_t>(edit.text_size) - static_cast<ptrdiff_t>(edit.remove);
-    }
-    return static_cast<size_t>(static_cast<ptrdiff_t>(size) + shift);
-}
-
-// The same over several buffers, for edits that keep the size.
+// Lays edits over the bytes in several buffers: those that keep the size.
 void apply_scattered(const EditList& edits, const iovec* parts, size_t count) noexcept {
     for (unsigned i = 0; i < edits.count; ++i) {
         const Edit& edit = edits.edits[i];
@@ -106,7 +78,7 @@ __attribute__((noinline)) size_t take_head(Conn& conn, const Incoming& in, size_
     feed_parts(conn, in.parts, in.count, size, call);
     call.edits = nullptr;
     if (edits.count == 0) return size;
-    if (in.count == 1) return apply(edits, static_cast<uint8_t*>(in.parts[0].iov_base), size);
+    if (in.count == 1) return apply_edits(edits, static_cast<uint8_t*>(in.parts[0].iov_base), size);
     apply_scattered(edits, in.parts, in.count);
     return size;
 }
@@ -171,7 +143,10 @@ ssize_t receive(Conn& conn, const Incoming& in) {
         return seen;
     }
     if (in.flags & MSG_TRUNC) return discard(conn, in, total);
-    if (!enter(conn, direction, in.fd)) return in.original(in, total);
+    if (!enter(conn, direction, in.fd)) {
+        note_unfollowed(conn, in.fd);
+        return in.original(in, total);
+    }
     if (in.flags & MSG_DONTWAIT) conn.blocking = false;  // as good as: parent rule 3
     const size_t asked = total - reserve_for(conn, in, total);
     RealCall call;
@@ -203,6 +178,11 @@ ssize_t receive(Conn& conn, const Incoming& in) {
 void note_peeked(Conn& conn, size_t bytes) noexcept {
     const auto most = static_cast<uint32_t>(bytes < UINT32_MAX ? bytes : UINT32_MAX);
     if (conn.peeked < most) conn.peeked = most;
+}
+
+void note_read(Conn& conn, size_t bytes) noexcept {
+    conn.peeked = bytes < conn.peeked ? conn.peeked - static_cast<uint32_t>(bytes) : 0;
+    conn.counted = bytes < conn.counted ? conn.counted - static_cast<uint32_t>(bytes) : 0;
 }
 
 void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept {

@@ -31,6 +31,9 @@ ssize_t receive(Conn& conn, const Incoming& in);
 // The program has looked at so many of the bytes that it reads next.
 void note_peeked(Conn& conn, size_t bytes) noexcept;
 
+// It has read so many of them.
+void note_read(Conn& conn, size_t bytes) noexcept;
+
 // Bytes that came in by a call which we only watch (recvmmsg, splice with `parts` == nullptr). None:
 // the stream has ended.
 void watch_received(Conn& conn, int fd, const iovec* parts, size_t count, size_t taken) noexcept;

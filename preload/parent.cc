@@ -26,7 +26,7 @@ bool find_on_thread(ContextSnapshot& out) noexcept {
     const Conn* conn = thread.serving;
     if (conn == nullptr || thread.multiplexes) return false;
     if (conn->generation.load(std::memory_order_acquire) != thread.serving_generation) return false;
-    if (!conn->blocking || conn->in_epoll) return false;
+    if (!waits_in_calls(*conn)) return false;
     if (conn->opaque.load(std::memory_order_relaxed)) return false;
     const uint32_t first = conn->first;
     if (first == 0 || read_several(first, thread)) return false;

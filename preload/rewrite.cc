@@ -118,6 +118,19 @@ struct Planner {
 
 }  // namespace
 
+size_t apply_edits(const EditList& edits, uint8_t* data, size_t size) noexcept {
+    ptrdiff_t shift = 0;
+    for (unsigned i = 0; i < edits.count; ++i) {
+        const Edit& edit = edits.edits[i];
+        uint8_t* at = data + static_cast<ptrdiff_t>(edit.at) + shift;
+        const size_t behind = size - (edit.at + edit.remove);
+        if (edit.text_size != edit.remove) memmove(at + edit.text_size, at + edit.remove, behind);
+        memcpy(at, edits.storage + edit.text, edit.text_size);
+        shift += static_cast<ptrdiff_t>(edit.text_size) - static_cast<ptrdiff_t>(edit.remove);
+    }
+    return static_cast<size_t>(static_cast<ptrdiff_t>(size) + shift);
+}
+
 unsigned write_fields(const Conn& conn, const Exchange& exchange, char* out,
                       size_t capacity) noexcept {
     char value[traceparent_size];

@@ -57,4 +57,9 @@ struct EditList {
     }
 };
 
+// Lays the edits over `size` bytes where they are and returns the new size. Each one moves what
+// follows it; the planner made sure that the sum fits the buffer, and removals stand before the
+// insertion that they make room for.
+size_t apply_edits(const EditList& edits, uint8_t* data, size_t size) noexcept;
+
 }  // namespace remora::shim

@@ -3,6 +3,7 @@
 
 #include "preload/exchange_life.h"
 #include "preload/process_state.h"
+#include "preload/tls/carrier.h"
 
 namespace remora::shim {
 namespace {
@@ -161,6 +162,25 @@ bool may_begin_message(const Conn& conn, ByteView bytes) noexcept {
     return false;
 }
 
+bool head_may_go_out(const Conn& conn, ByteView first, size_t total) noexcept {
+    if (conn.follow == Follow::fresh) {  // where we didn't see who opened it, it may be a client's
+        if (conn.accepted && conn.born_seen && conn.prefix_size == 0) return false;
+        return may_begin_message(conn, first);
+    }
+    if (conn.role != REMORA_ROLE_CLIENT || !conn.protocol->injects) return false;
+    const Direction& direction = conn.directions[REMORA_DIRECTION_SENT];
+    if (!direction.in_message || direction.in_head) return true;
+    return conn.protocol->body_left(direction.parser) < total;
+}
+
+bool head_may_come(const Conn& conn) noexcept {
+    if (conn.follow == Follow::fresh)  // not where we saw the program connect
+        return conn.accepted || !conn.born_seen;
+    const Direction& direction = conn.directions[REMORA_DIRECTION_RECEIVED];
+    return conn.role == REMORA_ROLE_SERVER && conn.protocol->injects &&
+           (!direction.in_message || direction.in_head);
+}
+
 uint64_t Call::now() noexcept {
     if (time == 0) time = monotonic_now();
     return time;
@@ -182,7 +202,10 @@ void feed(Conn& conn, unsigned which, ByteView bytes, size_t base, Call& call) n
         if (conn.prefix_size > 0 && conn.prefix_direction != which)
             return abandon(conn, REMORA_END_UNFOLLOWED, 0);
         const Protocol* protocol = nullptr;
-        if (!detect(conn, which, bytes, protocol)) return abandon(conn, REMORA_END_UNFOLLOWED, 0);
+        if (!detect(conn, which, bytes, protocol)) {
+            note_first_bytes(conn, call.fd, bytes);
+            return abandon(conn, REMORA_END_UNFOLLOWED, 0);
+        }
         if (protocol == nullptr) {
             memcpy(conn.prefix + conn.prefix_size, bytes.data, bytes.size);
             conn.prefix_size = static_cast<uint8_t>(conn.prefix_size + bytes.size);

@@ -66,6 +66,11 @@ struct Call {
 // May these bytes, the next of a fresh connection, be the first of a protocol of ours, or of too few
 // to tell? Only looks.
 bool may_begin_message(const Conn& conn, ByteView bytes) noexcept;
+// May a request's head begin or be open in `total` bytes that the program is about to send, and that
+// begin with `first`?
+bool head_may_go_out(const Conn& conn, ByteView first, size_t total) noexcept;
+// May the head of a request begin or go on in what the program reads next?
+bool head_may_come(const Conn& conn) noexcept;
 // Looks at bytes that moved, or are about to. `base` is where they stand in the call.
 void feed(Conn& conn, unsigned direction, ByteView bytes, size_t base, Call& call) noexcept;
 // After the last feed() of a call.

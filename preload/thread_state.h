@@ -10,6 +10,7 @@
 namespace remora::shim {
 
 struct Conn;
+struct TlsChannel;
 
 struct ThreadState {
     IdGenerator ids;
@@ -19,6 +20,9 @@ struct ThreadState {
     uint32_t serving_generation = 0;
     uint32_t thread_id = 0;      // 0: not asked for yet
     uint32_t epoch = 0;          // of the process; another one: we are in a forked child
+    // The TLS session whose library this thread is inside, and what we know of it (may be null).
+    const void* tls_session = nullptr;
+    TlsChannel* tls_channel = nullptr;
     bool multiplexes = false;    // it has waited on several connections at once: rule 3 is off
 };
 

@@ -35,7 +35,11 @@
     X(queue_full, "span dropped: export queue full")                                            \
     X(export_failed, "span dropped: its destination refused it or could not be reached")         \
     X(stream_gap, "connection no longer followed: captured bytes are missing")                  \
-    X(process_table_full, "process not followed: table full")
+    X(process_table_full, "process not followed: table full")                                   \
+    X(not_injected_no_buffer, "head left alone: no buffer to lay it out for TLS")               \
+    X(not_injected_early_data, "TLS session not followed: it began with early data")            \
+    X(tls_library_unknown, "TLS session not followed: its library could not be told")           \
+    X(tls_table_full, "TLS session not followed: no place in the table of sessions")
 
 enum remora_loss {
 #define X(name, text) REMORA_LOSS_##name,

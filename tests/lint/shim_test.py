@@ -25,7 +25,7 @@ FORBIDDEN = re.compile(
     r"^v?[fds]n?printf|^f?put[sc]|^perror|^syslog|^fopen|^fwrite|"
     r"^abort$|^exit$|^atexit|__assert|__stack_chk|_chk$|"
     r"__cxa_|_Unwind_|__gxx|_Zn|_Zd|_ZSt|_ZNSt|"
-    r"dlopen|dlmopen|__tls_get_addr|"
+    r"dlmopen|__tls_get_addr|"
     r"^setenv|^putenv|^unsetenv|^clearenv|^getenv|setlocale|^strerror|^qsort")
 
 
@@ -41,7 +41,8 @@ def symbols(*options):
 
 
 def listed_hooks():
-    text = (SOURCE / "preload/hooks.def").read_text(encoding="utf-8")
+    lists = sorted((SOURCE / "preload").rglob("*.def"))
+    text = "".join(path.read_text(encoding="utf-8") for path in lists)
     hooks = re.findall(r"^REMORA_HOOK(?:_[A-Z]+)?\((?:[^,()]+,\s*)?(\w+)[,)]", text, re.MULTILINE)
     assert len(hooks) == len(set(hooks)), "a hook is listed twice"
     return set(hooks)
@@ -65,6 +66,14 @@ class ShimTest(unittest.TestCase):
         self.assertEqual([n for n in undefined if FORBIDDEN.search(n)], [])
         # Its own hooks it reaches by real::, or it would trace itself.
         self.assertEqual([n for n in undefined if n in listed_hooks()], [])
+
+    def test_loads_no_library(self):
+        """dlopen is there to find libraries that are loaded already."""
+        for path in sorted((SOURCE / "preload").rglob("*.cc")):
+            if path.name.endswith("_test.cc"):
+                continue
+            for arguments in re.findall(r"dlopen\(([^;]*);", path.read_text(encoding="utf-8")):
+                self.assertIn("RTLD_NOLOAD", arguments, path)
 
     def test_every_undefined_symbol_is_libc_s(self):
         for name, version in symbols("--undefined-only"):

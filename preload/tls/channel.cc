@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/tls/channel.h"
+
+#include "preload/lane_writer.h"
+#include "preload/pool.h"
+#include "preload/process_state.h"
+#include "preload/session.h"
+#include "preload/thread_state.h"
+#include "preload/tls/slice.h"
+
+namespace remora::shim {
+namespace {
+
+constinit Pool<TlsChannel, 128, 2048> channels;
+
+}  // namespace
+
+TlsChannel* open_channel(TlsRole role) noexcept {
+    if (!session().active || !tracing()) return nullptr;
+    const uint32_t index = channels.allocate();
+    if (index == 0) {
+        count_loss(REMORA_LOSS_connection_table_full);
+        return nullptr;
+    }
+    Conn* conn = open_detached();
+    if (conn == nullptr) {
+        channels.free(index);
+        return nullptr;
+    }
+    conn->tls.inside = true;
+    conn->born_seen = role != TlsRole::unknown;
+    conn->accepted = role != TlsRole::client;
+    TlsChannel& channel = channels.at(index);
+    channel = TlsChannel{};
+    channel.conn = conn;
+    channel.id = index;
+    return &channel;
+}
+
+void close_channel(TlsChannel* channel) noexcept {
+    if (channel == nullptr) return;
+    free_slice(channel->frozen.slice);
+    channel->frozen = FrozenWrite{};
+    close_detached(*channel->conn);
+    channels.free(channel->id);
+}
+
+TlsChannel* channel_at(uint32_t index) noexcept { return &channels.at(index); }
+
+void channel_learned(TlsChannel& channel, ByteView alpn) noexcept {
+    TlsFacts& facts = channel.conn->tls;
+    const ByteView kept = alpn.first(sizeof(facts.alpn));
+    if (kept.size > 0) memcpy(facts.alpn, kept.data, kept.size);
+    channel.facts_known = true;
+    if (alpn == ByteView{"h2"}) abandon(*channel.conn, REMORA_END_UNFOLLOWED, 0);
+}
+
+void leave_channel(TlsChannel& channel, remora_loss reason) noexcept {
+    Conn& conn = *channel.conn;
+    if (conn.opaque.load(std::memory_order_relaxed)) return;
+    count_loss(reason);
+    Direction& direction = conn.directions[REMORA_DIRECTION_SENT];
+    if (!own(conn, direction)) return;  // opaque now
+    abandon(conn, REMORA_END_UNFOLLOWED, 0);
+    leave(conn, direction);
+}
+
+InsideLibrary::InsideLibrary(const void* session, TlsChannel* channel) noexcept
+    : outer_session_(thread_state.tls_session), outer_channel_(thread_state.tls_channel) {
+    thread_state.tls_session = session;
+    thread_state.tls_channel = channel;
+}
+
+void InsideLibrary::leave() noexcept {
+    thread_state.tls_session = outer_session_;
+    thread_state.tls_channel = outer_channel_;
+}
+
+bool InsideLibrary::already(const void* session) noexcept {
+    return thread_state.tls_session == session;
+}
+
+}  // namespace remora::shim

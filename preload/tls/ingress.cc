@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/tls/ingress.h"
+
+#include <cerrno>
+
+#include "preload/ingress.h"
+#include "preload/rewrite.h"
+#include "preload/stream.h"
+
+namespace remora::shim {
+namespace {
+
+constexpr unsigned received = REMORA_DIRECTION_RECEIVED;
+
+void look(Conn& conn, ByteView bytes, Call& call) noexcept {
+    feed(conn, received, bytes, 0, call);
+    call_ends(conn, received, call);
+    note_read(conn, bytes.size);
+}
+
+// Fed and rewritten in the program's buffer. Returns the size that it is told.
+__attribute__((noinline)) size_t take_head(Conn& conn, const TlsIncoming& in,
+                                           size_t size) noexcept {
+    EditList edits;
+    Call call;
+    call.edits = &edits;
+    call.room = in.size - size;
+    call.may_shrink = size < in.size;  // a full buffer says that there may be more
+    look(conn, {in.data, size}, call);
+    return edits.count == 0 ? size : apply_edits(edits, in.data, size);
+}
+
+size_t take(Conn& conn, const TlsIncoming& in, size_t size) noexcept {
+    const bool head = head_may_come(conn);
+    if (head && in.may_write) return take_head(conn, in, size);
+    Call call;
+    if (head) call.refusal = REMORA_LOSS_not_injected_no_room;
+    look(conn, {in.data, size}, call);
+    return size;
+}
+
+void nothing_came(Conn& conn, ReadEnd end, int error_number) noexcept {
+    if (end == ReadEnd::again) return;
+    // A peer that goes without a word is no error of a call; errno is none, or an earlier call's.
+    if (end == ReadEnd::failed && error_number != 0 && error_number != EAGAIN)
+        return call_failed(conn, received, error_number);
+    Call call;
+    end_of_stream(conn, received, call);
+}
+
+long receive_owned(Conn& conn, const TlsIncoming& in) {
+    RealCall real_call;
+    begin_real_call(real_call, conn, conn.directions[received]);
+    long result = in.original(in);
+    end_real_call(real_call);
+    const int saved = errno;
+    if (!in.channel.facts_known) in.learn(in);
+    if (!conn.opaque.load(std::memory_order_relaxed)) {
+        if (result > 0)
+            result = static_cast<long>(take(conn, in, static_cast<size_t>(result)));
+        else if (in.size > 0)
+            nothing_came(conn, in.end(in, result), saved);
+    }
+    leave(conn, conn.directions[received]);
+    errno = saved;
+    return result;
+}
+
+}  // namespace
+
+long tls_receive(const TlsIncoming& in) {
+    Conn& conn = *in.channel.conn;
+    InsideLibrary inside(in.session, &in.channel);
+    const long result =
+        enter(conn, conn.directions[received]) ? receive_owned(conn, in) : in.original(in);
+    inside.leave();
+    return result;
+}
+
+long tls_peek(const TlsIncoming& in) {
+    InsideLibrary inside(in.session, &in.channel);
+    const long seen = in.original(in);
+    inside.leave();
+    if (seen > 0) note_peeked(*in.channel.conn, static_cast<size_t>(seen));
+    return seen;
+}
+
+}  // namespace remora::shim

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bytes that a TLS library has decrypted for the program: watched, and, where they hold a request's
+// head, handed on with a traceparent that names our server span.
+//
+// A read gives what the library has of one record, so that a short one says nothing to the program;
+// nothing is ever asked for twice.
+#pragma once
+
+#include "preload/tls/channel.h"
+
+namespace remora::shim {
+
+enum class ReadEnd : uint8_t { again, closed, failed };
+
+struct TlsIncoming {
+    TlsChannel& channel;
+    const void* session;
+    uint8_t* data;
+    size_t size;
+    const void* library;        // the adapter's
+    void* arguments = nullptr;  // the adapter's
+    // The program's own call. > 0: so many bytes; else what the program is told.
+    long (*original)(const TlsIncoming&) = nullptr;
+    ReadEnd (*end)(const TlsIncoming&, long result) = nullptr;  // why there were none
+    void (*learn)(const TlsIncoming&) = nullptr;
+    bool may_write = true;  // the bytes are in the program's own buffer
+};
+
+// > 0: bytes that the program has now, maybe more than the library gave; else what that said.
+long tls_receive(const TlsIncoming& in);
+// The same for bytes that stay in the library.
+long tls_peek(const TlsIncoming& in);
+
+}  // namespace remora::shim
