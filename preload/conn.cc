@@ -458,9 +458,9 @@ void abandon(Conn& conn, remora_end end, int error_number) noexcept {
     conn.cleanup.fetch_or(cleanup_abandon);  // leave() sees to it
 }
 
-void bytes_go_past_us(Conn& conn) noexcept {
+void bytes_go_past_us(Conn& conn, remora_loss reason) noexcept {
     if (conn.opaque.load(std::memory_order_relaxed)) return;
-    count_loss(REMORA_LOSS_body_unseen);
+    count_loss(reason);
     Direction& direction = conn.directions[REMORA_DIRECTION_SENT];
     if (!own(conn, direction)) return;  // opaque now; who is inside sees it
     abandon(conn, REMORA_END_UNFOLLOWED, 0);

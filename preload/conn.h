@@ -15,6 +15,7 @@
 
 #include "agent/context/collector.h"
 #include "agent/protocol/protocol.h"
+#include "bpf/abi/loss.h"
 #include "bpf/abi/record.h"
 
 namespace remora::shim {
@@ -173,7 +174,7 @@ void release_queue(Conn& conn) noexcept;
 void abandon(Conn& conn, remora_end end, int error_number) noexcept;
 // The same, counted, for a caller who owns none: bytes of this connection are about to move by calls
 // that we don't see.
-void bytes_go_past_us(Conn& conn) noexcept;
+void bytes_go_past_us(Conn& conn, remora_loss reason = REMORA_LOSS_body_unseen) noexcept;
 
 // When the first message begins: remembers which socket it is (SO_COOKIE).
 void learn_identity(Conn& conn, int fd) noexcept;

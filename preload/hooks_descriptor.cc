@@ -18,9 +18,9 @@ namespace remora::shim {
 namespace {
 
 // Its bytes go past us from here on: what is open ends now, its end would never be seen.
-void leave_alone(int fd) noexcept {
+void leave_to_stdio(int fd) noexcept {
     const int saved = errno;
-    if (Conn* conn = conn_of(fd)) bytes_go_past_us(*conn);
+    if (Conn* conn = conn_of(fd)) bytes_go_past_us(*conn, REMORA_LOSS_stdio_on_a_socket);
     errno = saved;
 }
 
@@ -191,7 +191,7 @@ REMORA_WRAPPER int dup3(int fd, int target, int flags) noexcept {
 // What stdio reads and writes never passes us.
 REMORA_WRAPPER FILE* fdopen(int fd, const char* mode) noexcept {
     FILE* file = real::fdopen(fd, mode);
-    if (file != nullptr) leave_alone(fd);
+    if (file != nullptr) leave_to_stdio(fd);
     return file;
 }
 
