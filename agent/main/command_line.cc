@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <utility>
 
@@ -180,10 +181,13 @@ constexpr const char* overview =
     "\n"
     "  remora run [flags] [--] PROGRAM [ARGUMENTS]   run a program and trace it\n"
     "  remora replay FILE [flags]                    export what was recorded earlier\n"
+    "  remora ps                                     which processes are traced, which not, and "
+    "why\n"
+    "  remora inspect PID                            all that is known of one process\n"
     "  remora config                                 show the settings and where they come from\n"
     "  remora version\n"
     "\n"
-    "remora run --help lists the flags.\n";
+    "remora run --help lists the flags of a command, here of run.\n";
 
 Result<CommandLine> parse_run(const std::vector<std::string>& words, CommandLine out) {
     CLI::App app{"Runs a program and its children with tracing.", "remora run"};
@@ -223,12 +227,42 @@ Result<CommandLine> parse_replay(const std::vector<std::string>& words, CommandL
     return out;
 }
 
+Result<CommandLine> parse_ps(const std::vector<std::string>& words, CommandLine out) {
+    CLI::App app{"Lists the processes of every remora run: is each traced, and if not, why?",
+                 "remora ps"};
+    app.formatter(std::make_shared<Help>("remora ps [flags]"));
+    app.add_flag("--all,-a", out.ps.all, "list every process, not only those of remora run");
+    app.add_flag("--json", out.ps.json, "write JSON");
+    app.footer(
+        "OPEN counts requests in flight, LOST what was lost or left alone: remora inspect PID says "
+        "what.\n");
+    if (auto parsed = parse(app, words, out); !parsed) return parsed.error();
+    return out;
+}
+
+Result<CommandLine> parse_inspect(const std::vector<std::string>& words, CommandLine out) {
+    CLI::App app{
+        "Says whether a process is traced, what keeps Remora from it, and what would help.",
+        "remora inspect"};
+    app.formatter(std::make_shared<Help>("remora inspect PID [flags]"));
+    std::string pid;
+    app.add_option("PID", pid, "number of the process, see remora ps")->required()->type_name("");
+    app.add_flag("--json", out.inspect.json, "write JSON");
+    app.footer("Exit status: 0 traced, 1 not or only in part, 2 no such process.\n");
+    if (auto parsed = parse(app, words, out); !parsed) return parsed.error();
+    if (out.subcommand == Subcommand::help) return out;
+    const auto [end, error] = std::from_chars(pid.data(), pid.data() + pid.size(), out.inspect.pid);
+    if (error != std::errc{} || end != pid.data() + pid.size() || out.inspect.pid <= 0)
+        return Error{pid + " is not the number of a process; remora ps lists them"};
+    return out;
+}
+
 bool asks_for_help(const std::string& word) {
     return word == "--help" || word == "-h" || word == "help";
 }
 
 Error unknown_command(const std::string& word) {
-    for (const char* command : {"run", "replay", "config", "version"})
+    for (const char* command : {"run", "replay", "ps", "inspect", "config", "version"})
         if (edit_distance(word, command) == 1)
             return Error{"unknown command " + word + "; did you mean remora " + command + "?"};
     return Error{"unknown command " + word + "; to trace a program: remora run -- " + word};
@@ -261,6 +295,14 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
     if (first == "replay") {
         out.subcommand = Subcommand::replay;
         return parse_replay(words, std::move(out));
+    }
+    if (first == "ps") {
+        out.subcommand = Subcommand::ps;
+        return parse_ps(words, std::move(out));
+    }
+    if (first == "inspect") {
+        out.subcommand = Subcommand::inspect;
+        return parse_inspect(words, std::move(out));
     }
     if (!first.empty() && first[0] == '-')
         return Error{"unknown flag " + first + " (see remora --help)"};

@@ -8,16 +8,20 @@
 
 #include "agent/base/result.h"
 #include "agent/config/config_builder.h"
+#include "agent/main/inspect_command.h"
+#include "agent/main/ps_command.h"
 #include "agent/main/run_command.h"
 
 namespace remora {
 
-enum class Subcommand : uint8_t { run, replay, config, version, help };
+enum class Subcommand : uint8_t { run, replay, ps, inspect, config, version, help };
 
 struct CommandLine {
     Subcommand subcommand = Subcommand::help;
     RunOptions run;
     std::string replay_file;
+    PsOptions ps;
+    InspectOptions inspect;
     ConfigBuilder config;  // with the environment and the flags
     std::string help;      // of Subcommand::help: what to print
 };

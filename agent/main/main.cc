@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The remora executable. The only place where exceptions are caught: ours never throw, libraries
 // may.
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,8 +12,10 @@
 #include <vector>
 
 #include "agent/main/command_line.h"
+#include "agent/main/inspect_command.h"
 #include "agent/main/messages.h"
 #include "agent/main/print_config.h"
+#include "agent/main/ps_command.h"
 #include "agent/main/replay_command.h"
 #include "agent/main/run_command.h"
 
@@ -34,6 +37,11 @@ int run(const std::vector<std::string>& arguments) {
         std::puts("remora " REMORA_VERSION);
         return 0;
     }
+    // What these look at is somebody else's configuration: nothing is to be said of it.
+    if (parsed->subcommand == Subcommand::ps || parsed->subcommand == Subcommand::inspect)
+        spdlog::set_level(spdlog::level::off);
+    if (parsed->subcommand == Subcommand::ps) return ps_command(parsed->ps);
+    if (parsed->subcommand == Subcommand::inspect) return inspect_command(parsed->inspect);
     const LoadedConfig loaded = parsed->config.build();
     set_up_log(loaded.config, parsed->run.quiet, parsed->run.verbose);
     if (!parsed->run.quiet)
