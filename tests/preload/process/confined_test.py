@@ -52,6 +52,7 @@ class LimitsTest(ProcessTestCase):
         os.chmod(self.folder, 0o755)
         library = os.path.join(self.folder, "libremora.so")
         shutil.copy(self.agent.library, library)
+        successes = 0  # another user may be unable to reach the build folder
         with FakeAgent(lanes=512, library=library, hand_over_socket=True) as agent:
             for user, limit in (("0", "8192"), ("65534", "8192"), ("65534", "64")):
                 with self.subTest(user=user, limit=limit):
@@ -61,8 +62,10 @@ class LimitsTest(ProcessTestCase):
                     traced = agent.run(command, text=True)
                     self.assertEqual((traced.returncode, traced.stdout, traced.stderr),
                                      (bare.returncode, bare.stdout, bare.stderr))
+                    successes += bare.returncode == 0
+            self.assertGreater(successes, 0)
             locked = [p for p in agent.processes("process_acts") if p.exit_code == 0]
-            self.assertEqual(len(locked), 3)
+            self.assertEqual(len(locked), successes)
 
 
 class DescriptorsTest(ProcessTestCase):
