@@ -38,7 +38,7 @@
     X(process_table_full, "process not followed: table full")                                   \
     X(not_injected_no_buffer, "head left alone: no buffer to lay it out for TLS")               \
     X(not_injected_early_data, "TLS session not followed: it began with early data")            \
-    X(tls_library_unknown, "TLS session not followed: its library could not be told")           \
+    X(not_injected_corked, "head left alone: the GnuTLS session was corked")                    \
     X(tls_table_full, "TLS session not followed: no place in the table of sessions")            \
     X(stdio_on_a_socket, "connection no longer followed: the program uses stdio on it")
 

@@ -36,7 +36,10 @@ struct TlsChannel {
     Conn* nested = nullptr;
     uint32_t nested_generation = 0;
     int nested_fd = -1;
-    uint32_t id = 0;  // in the pool
+    // Why nothing may be added to what is sent now; REMORA_LOSS_COUNT: it may.
+    remora_loss refusal = REMORA_LOSS_COUNT;
+    const void* library = nullptr;  // GnuTLS: whose session it is
+    uint32_t id = 0;                // in the pool
 };
 
 enum class TlsRole : uint8_t { unknown, client, server };

@@ -62,6 +62,12 @@ private:
         call_ends(conn_, sent, call);
     }
 
+    void pass_unseen(uint64_t count) {
+        if (is_opaque(conn_)) return;
+        Call call;
+        feed_unseen(conn_, sent, count, call);
+    }
+
     void freeze_own(size_t chunk) {
         frozen_ = FrozenWrite{};
         frozen_.active = true;
@@ -90,6 +96,8 @@ private:
             if (left > Slice::program_bytes)
                 return send_own(left < rest() ? left : rest(), REMORA_LOSS_COUNT);
         }
+        if (out_.channel.refusal != REMORA_LOSS_COUNT)
+            return send_own(rest(), out_.channel.refusal);
         const uint32_t slice = allocate_slice();
         const size_t chunk = rest() < Slice::program_bytes ? rest() : Slice::program_bytes;
         if (slice == 0) return send_own(chunk, REMORA_LOSS_not_injected_no_buffer);
@@ -98,10 +106,15 @@ private:
 
     // Straight from the program's buffer, watched afterwards.
     bool send_own(size_t chunk, remora_loss refusal) {
-        const long taken = call(data(), chunk);
+        // GnuTLS may be asked to go on without being given the bytes again.
+        const bool unseen = out_.data == nullptr;
+        const long taken = call(unseen ? nullptr : data(), unseen ? 0 : chunk);
         if (taken <= 0) return failed_with_own(chunk), false;
         frozen_ = FrozenWrite{};
-        feed_sent(data(), static_cast<size_t>(taken), refusal);
+        if (unseen)
+            pass_unseen(static_cast<uint64_t>(taken));
+        else
+            feed_sent(data(), static_cast<size_t>(taken), refusal);
         done_ += static_cast<size_t>(taken);
         short_ = static_cast<size_t>(taken) < chunk;
         return true;

@@ -24,6 +24,7 @@ struct TlsOutgoing {
     size_t size;          // > 0
     const void* library;  // the adapter's
     uint64_t flags = 0;   // the adapter's
+    const void* arguments = nullptr;
     // The program's own call with other bytes. > 0: so many were taken; else what the program is
     // told.
     long (*original)(const TlsOutgoing&, const void* data, size_t size) = nullptr;

@@ -31,10 +31,8 @@ __attribute__((noinline)) size_t take_head(Conn& conn, const TlsIncoming& in,
 }
 
 size_t take(Conn& conn, const TlsIncoming& in, size_t size) noexcept {
-    const bool head = head_may_come(conn);
-    if (head && in.may_write) return take_head(conn, in, size);
+    if (head_may_come(conn)) return take_head(conn, in, size);
     Call call;
-    if (head) call.refusal = REMORA_LOSS_not_injected_no_room;
     look(conn, {in.data, size}, call);
     return size;
 }
@@ -75,6 +73,18 @@ long tls_receive(const TlsIncoming& in) {
         enter(conn, conn.directions[received]) ? receive_owned(conn, in) : in.original(in);
     inside.leave();
     return result;
+}
+
+void tls_received_elsewhere(TlsChannel& channel, ByteView bytes) noexcept {
+    Conn& conn = *channel.conn;
+    if (!enter(conn, conn.directions[received])) return;
+    Call call;
+    call.refusal = REMORA_LOSS_not_injected_no_room;
+    if (bytes.size > 0)
+        look(conn, bytes, call);
+    else
+        end_of_stream(conn, received, call);
+    leave(conn, conn.directions[received]);
 }
 
 long tls_peek(const TlsIncoming& in) {

@@ -23,12 +23,13 @@ struct TlsIncoming {
     long (*original)(const TlsIncoming&) = nullptr;
     ReadEnd (*end)(const TlsIncoming&, long result) = nullptr;  // why there were none
     void (*learn)(const TlsIncoming&) = nullptr;
-    bool may_write = true;  // the bytes are in the program's own buffer
 };
 
 // > 0: bytes that the program has now, maybe more than the library gave; else what that said.
 long tls_receive(const TlsIncoming& in);
-// The same for bytes that stay in the library.
+// Bytes that the program got in a buffer of the library's; none: the stream has ended.
+void tls_received_elsewhere(TlsChannel& channel, ByteView bytes) noexcept;
+// As tls_receive, for bytes that stay in the library.
 long tls_peek(const TlsIncoming& in);
 
 }  // namespace remora::shim

@@ -1,28 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The OpenSSLs that are loaded in this process, each with the table of its own functions. An SSL is
-// only ever given to the library that made it.
-//
-// Filled as libraries are met, never emptied. Any thread; the hot path is a few loads.
+// The OpenSSLs that are loaded in this process. An SSL is only ever given to the library that made
+// it. Any thread.
 #pragma once
 
 #include <sys/types.h>
 
-#include <atomic>
-#include <cstdint>
-
-#include "preload/tls/library_search.h"
+#include "preload/tls/library_table.h"
 
 namespace remora::shim {
 
-struct OpenSsl {
+struct OpenSslFunctions {
 #define REMORA_HOOK(result, name, parameters, arguments) result(*name) parameters = nullptr;
 #define REMORA_USED(result, name, parameters) result(*name) parameters = nullptr;
 #include "preload/tls/openssl.def"
+    bool usable = false;  // all that we need is there
 
-    std::atomic<uintptr_t> begin{0};  // of its mapping; claims the place in the table
-    std::atomic<bool> ready{false};
-    LoadedLibrary loaded;
-    bool usable = false;               // all that we need is there
+    void fill(const LoadedLibrary& loaded) noexcept;
+};
+
+struct OpenSsl : KnownLibrary<OpenSslFunctions> {
     std::atomic<int> state_index{-1};  // of our state in an SSL's ex_data
 
     // An SSL's first words hold a pointer to its method table, which is its library's (every
@@ -35,21 +31,8 @@ struct OpenSsl {
     }
 };
 
-constexpr unsigned max_openssl = 8;
-extern constinit OpenSsl openssl_libraries[max_openssl];
-extern constinit std::atomic<unsigned> openssl_count;
-
-// Of an SSL that no known library has made; `caller`: where our wrapper returns to. nullptr: there
-// is no OpenSSL at all.
-const OpenSsl* meet_openssl(const void* ssl, const char* function, const void* caller) noexcept;
-
-inline OpenSsl* openssl_of(const void* ssl, const char* function, const void* caller) noexcept {
-    const unsigned count = openssl_count.load(std::memory_order_acquire);
-    for (unsigned i = 0; i < count && ssl != nullptr; ++i) {
-        OpenSsl& library = openssl_libraries[i];
-        if (library.ready.load(std::memory_order_acquire) && library.made(ssl)) return &library;
-    }
-    return const_cast<OpenSsl*>(meet_openssl(ssl, function, caller));
-}
+// The library of an SSL. function, caller: the name that was called, and where our wrapper returns
+// to, for an SSL that no known library has made. nullptr: there is no OpenSSL at all.
+OpenSsl* openssl_of(const void* ssl, const char* function, const void* caller) noexcept;
 
 }  // namespace remora::shim
