@@ -9,7 +9,7 @@
 # Exit status: 0 all is there, 1 something is missing and could not be installed, 2 wrong usage.
 set -eu
 
-build="g++ cmake ninja-build pkg-config libcurl4-openssl-dev libspdlog-dev libfmt-dev \
+build="g++ cmake ninja-build pkg-config libcurl4-openssl-dev zlib1g-dev libspdlog-dev libfmt-dev \
 nlohmann-json3-dev libcli11-dev libprotozero-dev libgtest-dev libgmock-dev"
 demo="python3 python3-flask gunicorn python3-requests python3-redis nginx redis-server curl"
 test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-redis nginx haproxy \

@@ -3,6 +3,7 @@
 // before the first byte that carries it goes out (design, principle 4), and never taken back.
 #include "preload/exchange_life.h"
 #include "preload/process_state.h"
+#include "preload/session.h"
 #include "preload/thread_state.h"
 
 namespace remora::shim {
@@ -56,7 +57,8 @@ void record_decision(Exchange& exchange) noexcept {
 void decide_server(Conn& conn, uint32_t index) noexcept {
     Exchange& exchange = exchange_at(index);
     SpanContext incoming;
-    const bool remote = conn.collector.context(incoming);
+    const bool reads = (switches() & REMORA_SWITCH_NO_PROPAGATION) == 0;
+    const bool remote = reads && conn.collector.context(incoming);
     if (conn.collector.invalid()) count_loss(REMORA_LOSS_trace_header_invalid);
     if (conn.collector.tracestate_dropped()) count_loss(REMORA_LOSS_tracestate_dropped);
     begin_change(exchange);

@@ -149,6 +149,7 @@ unsigned write_fields(const Conn& conn, const Exchange& exchange, char* out,
 
 void plan_edits(Conn& conn, Direction& direction, uint32_t index, Call& call) noexcept {
     if (!conn.protocol->injects || conn.opaque.load(std::memory_order_relaxed)) return;
+    if (switches() & REMORA_SWITCH_NO_PROPAGATION) return;
     Planner plan{conn, direction, exchange_at(index), index, call};
     if (!plan.exchange.context.valid()) return;  // OTEL_SDK_DISABLED, and nothing came in
     if (!plan.server() && (switches() & REMORA_SWITCH_NO_INJECT)) return;

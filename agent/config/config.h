@@ -9,12 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "agent/base/span_limits.h"
 #include "agent/context/sampler.h"
 #include "bpf/abi/limits.h"
 
 namespace remora {
 
 enum class OtlpProtocol : uint8_t { http_protobuf, http_json };
+enum class Compression : uint8_t { none, gzip };
 
 // What a person sees in the terminal.
 enum class View : uint8_t {
@@ -29,7 +31,8 @@ struct OtlpConfig {
     OtlpProtocol protocol = OtlpProtocol::http_protobuf;
     std::vector<std::pair<std::string, std::string>> headers;
     std::chrono::milliseconds timeout{10000};  // of one attempt
-    std::string certificate;                   // PEM files; empty: the system's, none
+    Compression compression = Compression::none;
+    std::string certificate;  // PEM files; empty: the system's, none
     std::string client_certificate;
     std::string client_key;
 };
@@ -50,9 +53,12 @@ struct Config {
     bool sdk_disabled = false;  // OTEL_SDK_DISABLED: nothing is recorded, context still travels
     std::string log_level = "info";  // trace debug info warn error none
 
-    std::string service_name;         // OTEL_SERVICE_NAME; empty: by the program
-    std::string resource_attributes;  // OTEL_RESOURCE_ATTRIBUTES, unparsed
+    std::string service_name;                 // OTEL_SERVICE_NAME; empty: by the program
+    std::string resource_attributes;          // OTEL_RESOURCE_ATTRIBUTES, unparsed
+    std::string refused_resource_attributes;  // the same, where it can't be read
 
+    bool propagate = true;  // OTEL_PROPAGATORS: traceparent and tracestate are read and written
+    bool trace_telemetry = false;  // exports and scrapes of telemetry are traced too
     Sampler sampler;
     bool sampler_forced = false;  // by a flag: wins over the environment of a traced program
 
@@ -60,6 +66,7 @@ struct Config {
     bool console = false;  // spans as lines on stderr
     std::string output;    // OTLP/JSON lines go here; empty: nowhere
     BatchConfig batch;
+    SpanLimits limits;
 
     View view = View::waterfall;
     std::string view_file;  // empty: stderr

@@ -11,6 +11,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,8 @@ struct LoadedConfig {
     std::vector<std::string> warnings;  // one line each, ready to be logged
 };
 
+struct Setting;
+
 class ConfigBuilder {
 public:
     using Environment = std::function<const char*(const char* variable)>;
@@ -51,6 +54,8 @@ public:
     [[nodiscard]] LoadedConfig build() const;
 
     [[nodiscard]] static std::vector<std::string> setting_names();
+    // The table of docs/configuration.md: a line for each setting.
+    [[nodiscard]] static std::vector<std::string> reference();
 
 private:
     struct Given {
@@ -59,9 +64,13 @@ private:
         std::string source;
     };
     [[nodiscard]] bool by_flag(std::string_view setting) const;
+    void warn(const std::string& variable, const std::string& what, const char* used,
+              const Setting& setting);
 
     std::map<std::string, Given, std::less<>> given_;  // accepted values, by setting
     std::vector<std::string> warnings_;
+    std::set<std::string> warned_;    // variables
+    std::string refused_attributes_;  // of OTEL_RESOURCE_ATTRIBUTES
 };
 
 }  // namespace remora

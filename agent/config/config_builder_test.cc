@@ -92,7 +92,14 @@ TEST(Config, ABadValueWarnsOnceAndLeavesTheDefault) {
     const Variables bad = {
         {"OTEL_TRACES_EXPORTER", "zipkin"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"},
-        {"OTEL_TRACES_SAMPLER", "Always_On"},
+        {"OTEL_TRACES_SAMPLER", "jaeger_remote"},
+        {"OTEL_PROPAGATORS", "smoke"},
+        {"OTEL_RESOURCE_ATTRIBUTES", "team"},
+        {"OTEL_ATTRIBUTE_COUNT_LIMIT", "many"},
+        {"OTEL_SPAN_EVENT_COUNT_LIMIT", "-1"},
+        {"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"},
+        {"OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem"},
+        {"OTEL_EXPORTER_OTLP_INSECURE", "1"},
         {"OTEL_TRACES_SAMPLER_ARG", "half"},
         {"OTEL_BSP_MAX_QUEUE_SIZE", "-1"},
         {"OTEL_BSP_SCHEDULE_DELAY", "5s"},
@@ -182,6 +189,143 @@ TEST(Config, EntriesNameTheirSourceAndMaskSecrets) {
     EXPECT_EQ(entry(loaded, "otlp.endpoint").value, "http://***@c:4318");
     EXPECT_THAT(loaded.config.otlp.headers,
                 ElementsAre(Pair("authorization", "Bearer abc"), Pair("x-tenant", "7")));
+}
+
+TEST(Config, AWarningSaysWhatIsUsedInstead) {
+    EXPECT_THAT(
+        load({{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"}}).warnings,
+        ElementsAre("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: \"soon\" must be a whole number from "
+                    "0 to 86400000 (milliseconds); using 10000"));
+    const LoadedConfig general =
+        load({{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "soon"}, {"OTEL_EXPORTER_OTLP_TIMEOUT", "7"}});
+    EXPECT_THAT(general.warnings, ElementsAre(HasSubstr("; using OTEL_EXPORTER_OTLP_TIMEOUT")));
+    EXPECT_EQ(general.config.otlp.timeout.count(), 7);
+    EXPECT_THAT(
+        load({{"OTEL_CONFIG_FILE", "/etc/otel.yaml"}}).warnings,
+        ElementsAre("OTEL_CONFIG_FILE: \"/etc/otel.yaml\" is a configuration file, which is "
+                    "not supported; ignored"));
+    EXPECT_THAT(load({{"OTEL_EXPERIMENTAL_CONFIG_FILE", "x"}}).warnings, testing::SizeIs(1));
+    EXPECT_THAT(load({{"OTEL_ENTITIES", "x"}}).warnings, testing::SizeIs(1));
+}
+
+TEST(Config, AVariableOfSeveralSettingsWarnsOnce) {
+    EXPECT_THAT(load({{"OTEL_ATTRIBUTE_COUNT_LIMIT", "many"}}).warnings, testing::SizeIs(1));
+}
+
+TEST(Config, UrlsInWarningsAndEntriesKeepTheirSecrets) {
+    const LoadedConfig loaded =
+        load({{"OTEL_EXPORTER_OTLP_ENDPOINT", "me:pw@c:4318"},
+              {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:pw@c/v1/traces?key=s3cret&x"}});
+    ASSERT_EQ(loaded.warnings.size(), 1u);
+    EXPECT_THAT(loaded.warnings[0], HasSubstr("\"***@c:4318\""));
+    EXPECT_EQ(entry(loaded, "otlp.traces_endpoint").value, "http://***@c/v1/traces?key=***&x");
+    EXPECT_EQ(loaded.config.otlp.endpoint, "http://me:pw@c/v1/traces?key=s3cret&x");
+}
+
+TEST(Config, ResourceAttributesAreLookedAtAtTheStart) {
+    const LoadedConfig good = load({{"OTEL_RESOURCE_ATTRIBUTES", "team=core,k=a%2Cb"}});
+    EXPECT_THAT(good.warnings, IsEmpty());
+    EXPECT_EQ(good.config.resource_attributes, "team=core,k=a%2Cb");
+    const LoadedConfig bad = load({{"OTEL_RESOURCE_ATTRIBUTES", "team=core,k=%zz"}});
+    ASSERT_EQ(bad.warnings.size(), 1u);
+    EXPECT_THAT(bad.warnings[0], HasSubstr("k=%zz"));
+    EXPECT_EQ(bad.config.resource_attributes, "");
+    EXPECT_EQ(bad.config.refused_resource_attributes, "team=core,k=%zz");
+}
+
+TEST(Config, LimitsAndTheirGeneralForms) {
+    const LoadedConfig none = load({});
+    EXPECT_EQ(none.config.limits.attribute_value_length, SpanLimits::unlimited);
+    EXPECT_EQ(none.config.limits.attributes, 128u);
+    const SpanLimits general =
+        load({{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "10"}, {"OTEL_ATTRIBUTE_COUNT_LIMIT", "11"}})
+            .config.limits;
+    EXPECT_EQ(general.attribute_value_length, 10u);
+    EXPECT_EQ(general.attributes, 11u);
+    EXPECT_EQ(general.event_attributes, 11u);
+    EXPECT_EQ(general.link_attributes, 11u);
+    EXPECT_EQ(general.events, 128u);
+    const SpanLimits own = load({{"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "10"},
+                                 {"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "0"},
+                                 {"OTEL_ATTRIBUTE_COUNT_LIMIT", "11"},
+                                 {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "12"},
+                                 {"OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "13"},
+                                 {"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "14"},
+                                 {"OTEL_SPAN_EVENT_COUNT_LIMIT", "15"},
+                                 {"OTEL_SPAN_LINK_COUNT_LIMIT", "16"}})
+                               .config.limits;
+    EXPECT_EQ(own.attribute_value_length, 0u);
+    EXPECT_EQ(own.attributes, 12u);
+    EXPECT_EQ(own.event_attributes, 13u);
+    EXPECT_EQ(own.link_attributes, 14u);
+    EXPECT_EQ(own.events, 15u);
+    EXPECT_EQ(own.links, 16u);
+}
+
+TEST(Config, Propagators) {
+    for (const char* text : {"", "tracecontext", "tracecontext,baggage", "TraceContext"}) {
+        const LoadedConfig loaded = load({{"OTEL_PROPAGATORS", text}});
+        EXPECT_TRUE(loaded.config.propagate) << text;
+        EXPECT_THAT(loaded.warnings, IsEmpty()) << text;
+    }
+    for (const char* text : {"none", "baggage"}) {
+        const LoadedConfig loaded = load({{"OTEL_PROPAGATORS", text}});
+        EXPECT_FALSE(loaded.config.propagate) << text;
+        EXPECT_THAT(loaded.warnings, IsEmpty()) << text;
+    }
+    const LoadedConfig others = load({{"OTEL_PROPAGATORS", "b3,baggage,jaeger"}});
+    EXPECT_TRUE(others.config.propagate);
+    EXPECT_THAT(
+        others.warnings,
+        ElementsAre("OTEL_PROPAGATORS: \"b3,baggage,jaeger\" names b3, jaeger, which is not "
+                    "supported; using tracecontext"));
+}
+
+TEST(Config, EnumerationsAreReadInAnyCase) {
+    const LoadedConfig loaded = load({{"OTEL_TRACES_SAMPLER", "Always_Off"},
+                                      {"OTEL_TRACES_EXPORTER", "OTLP,Console"},
+                                      {"OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/JSON"},
+                                      {"OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"},
+                                      {"OTEL_LOG_LEVEL", "DEBUG"}});
+    EXPECT_THAT(loaded.warnings, IsEmpty());
+    EXPECT_EQ(loaded.config.sampler.kind, REMORA_SAMPLER_ALWAYS_OFF);
+    EXPECT_TRUE(loaded.config.otlp.enabled);
+    EXPECT_TRUE(loaded.config.console);
+    EXPECT_EQ(loaded.config.otlp.protocol, OtlpProtocol::http_json);
+    EXPECT_EQ(loaded.config.otlp.compression, Compression::gzip);
+    EXPECT_EQ(loaded.config.log_level, "debug");
+}
+
+TEST(Config, ATimeoutOfZeroIsNone) {
+    const Config config =
+        load({{"OTEL_EXPORTER_OTLP_TIMEOUT", "0"}, {"OTEL_BSP_EXPORT_TIMEOUT", "0"}}).config;
+    EXPECT_GE(config.otlp.timeout, std::chrono::hours(24));
+    EXPECT_GE(config.batch.export_timeout, std::chrono::hours(24));
+}
+
+TEST(Config, HeadersThatTheExporterSetsAreLeftOut) {
+    const LoadedConfig loaded =
+        load({{"OTEL_EXPORTER_OTLP_HEADERS", "content-type=text/plain,x-tenant=7"}});
+    ASSERT_EQ(loaded.warnings.size(), 1u);
+    EXPECT_THAT(loaded.warnings[0], HasSubstr("content-type"));
+    EXPECT_THAT(loaded.warnings[0], Not(HasSubstr("text/plain")));
+    EXPECT_THAT(loaded.config.otlp.headers, ElementsAre(Pair("x-tenant", "7")));
+}
+
+TEST(Config, FilesOfCertificatesAreLookedAtAtTheStart) {
+    const Variables good = {{"OTEL_EXPORTER_OTLP_CLIENT_KEY", "/proc/self/status"},
+                            {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/proc/self/status"}};
+    EXPECT_THAT(load(good).warnings, IsEmpty());
+    EXPECT_EQ(load(good).config.otlp.client_key, "/proc/self/status");
+    const LoadedConfig key_alone = load({{"OTEL_EXPORTER_OTLP_CLIENT_KEY", "/proc/self/status"}});
+    EXPECT_THAT(key_alone.warnings, testing::SizeIs(1));
+    EXPECT_EQ(key_alone.config.otlp.client_key, "");
+}
+
+TEST(Config, OldConventionsAreNotSpoken) {
+    EXPECT_THAT(load({{"OTEL_SEMCONV_STABILITY_OPT_IN", "http,database"}}).warnings, IsEmpty());
+    EXPECT_THAT(load({{"OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup,database/dup"}}).warnings,
+                ElementsAre(HasSubstr("http/dup")));
 }
 
 TEST(Config, GrpcIsSaidOnceAndSentAsHttp) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/parse_value.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "agent/base/text.h"
@@ -92,14 +93,28 @@ std::string traces_url(std::string_view base) {
     return url;
 }
 
-std::string without_password(std::string_view url) {
+std::string without_secrets(std::string_view url) {
     const size_t colon = url.find(scheme_end);
-    if (colon == std::string_view::npos) return std::string(url);
-    const size_t begin = colon + scheme_end.size();
-    const std::string_view authority = url.substr(begin, url.find_first_of("/?#", begin) - begin);
-    const size_t at = authority.rfind('@');
-    if (at == std::string_view::npos) return std::string(url);
-    return std::string(url.substr(0, begin)) + "***" + std::string(url.substr(begin + at));
+    const size_t begin = colon == std::string_view::npos ? 0 : colon + scheme_end.size();
+    const bool is_url = colon != std::string_view::npos;
+    const size_t end = is_url ? std::min(url.find_first_of("/?#", begin), url.size()) : url.size();
+    const size_t at = url.substr(begin, end - begin).rfind('@');
+    std::string out(url.substr(0, begin));
+    const bool has_user = at != std::string_view::npos;
+    if (has_user) out += "***";
+    url.remove_prefix(has_user ? begin + at : begin);
+    const size_t question = url.find('?');
+    out += url.substr(0, question);
+    if (question == std::string_view::npos) return out;
+    char separator = '?';
+    for (const std::string_view pair : split_list(url.substr(question + 1), '&')) {
+        const size_t equals = pair.find('=');
+        out += separator;
+        out += pair.substr(0, equals);
+        if (equals != std::string_view::npos) out += "=***";
+        separator = '&';
+    }
+    return out;
 }
 
 }  // namespace remora

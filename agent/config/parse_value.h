@@ -33,7 +33,8 @@ Result<Headers> parse_headers(std::string_view text);
 // base + "/v1/traces" (OTLP specification, "Endpoint URLs for OTLP/HTTP"); queries are kept.
 std::string traces_url(std::string_view base);
 
-// The URL with its userinfo masked.
-std::string without_password(std::string_view url);
+// The URL without its secrets: userinfo and the values of its query are masked. Text that is no URL
+// is masked up to its last '@'.
+std::string without_secrets(std::string_view url);
 
 }  // namespace remora

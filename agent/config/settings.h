@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of all settings: name, variables, default, and how a text becomes a value. To add one:
-// a field in Config and a row here.
+// The table of all settings: name, variables, default, meaning, and how a text becomes a value. To
+// add one: a field in Config, a row here, and its line in docs/configuration.md, which
+// `remora config --reference` prints.
 #pragma once
 
 #include <string>
@@ -23,16 +24,27 @@ struct ConfigDraft {
     bool view_given = false;
     bool batch_size_given = false;
     double sampler_ratio = 1.0;
-    std::vector<std::string> notes;  // accepted, but not quite as asked: warnings
+    // Accepted, but not quite as asked: a warning. It goes on after the variable and its value:
+    // "is not supported; using ...".
+    std::vector<std::string> notes;
+    std::vector<std::string> warnings;  // the same as whole lines
+};
+
+// How much of a value may be shown.
+enum class Shown : uint8_t {
+    all,
+    url,    // without its password and the values of its query
+    names,  // of "name=value,..." the names
 };
 
 struct Setting {
     const char* name;
     std::vector<const char*> variables;  // the first one that is set and good is taken
-    const char* default_text;            // for people
+    const char* default_text;  // for people; in parentheses where it is no value: "(no limit)"
+    const char* meaning;       // one line of docs/configuration.md
     // "must be a whole number" when it isn't; the caller adds which setting and what stands.
     Status (*apply)(std::string_view value, ConfigDraft& draft);
-    bool secret = false;
+    Shown shown = Shown::all;
 };
 
 const std::vector<Setting>& settings();

@@ -53,7 +53,7 @@ bool parse_sampler_name(ByteView name, remora_sampler& out) noexcept {
         {"parentbased_traceidratio", REMORA_SAMPLER_PARENT_RATIO},
     };
     for (const NamedSampler& sampler : known) {
-        if (!(sampler.name == name)) continue;
+        if (!equal_ignoring_case(sampler.name, name)) continue;
         out = sampler.kind;
         return true;
     }

@@ -20,7 +20,7 @@ struct Sampler {
 
 constexpr uint64_t threshold_never = uint64_t{1} << 56;
 
-// OTEL_TRACES_SAMPLER's names, case-sensitive as the specification gives them. false: unknown.
+// OTEL_TRACES_SAMPLER's names, in any case. false: unknown.
 bool parse_sampler_name(ByteView name, remora_sampler& out) noexcept;
 // OTEL_TRACES_SAMPLER_ARG: a decimal fraction in [0, 1] ("0.25", "1", "1e-3"); false: not one.
 bool parse_ratio(ByteView text, double& out) noexcept;

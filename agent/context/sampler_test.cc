@@ -89,7 +89,8 @@ TEST(SamplerName, OfTheSpecification) {
         ASSERT_TRUE(parse_sampler_name({name, strlen(name)}, kind)) << name;
         EXPECT_EQ(kind, expected);
     }
-    for (const char* name : {"", "Always_on", "always_on ", "jaeger_remote", "xray"})
+    EXPECT_TRUE(parse_sampler_name("Always_ON", kind));
+    for (const char* name : {"", "always on", "always_on ", "jaeger_remote", "xray"})
         EXPECT_FALSE(parse_sampler_name({name, strlen(name)}, kind)) << name;
 }
 

@@ -41,6 +41,9 @@ uint32_t switches_of(const Config& config, bool process_spans) {
     if (config.disabled) switches |= REMORA_SWITCH_DISABLED;
     if (config.sdk_disabled) switches |= REMORA_SWITCH_SDK_DISABLED;
     if (config.sampler_forced) switches |= REMORA_SWITCH_SAMPLER_FORCED;
+    if (!config.propagate)
+        switches |= REMORA_SWITCH_NO_PROPAGATION | REMORA_SWITCH_NO_INGRESS_INSERT |
+                    REMORA_SWITCH_NO_INJECT;
     if (!process_spans) switches |= REMORA_SWITCH_NO_PROCESS_SPANS;
     return switches;
 }

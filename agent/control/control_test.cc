@@ -70,6 +70,12 @@ TEST(ControlPage, TellsProgramsWhatTheConfigurationSays) {
               page->switches);
     created->publish(Config{}, true);
     EXPECT_EQ(0u, page->switches);
+    Config silent;
+    silent.propagate = false;
+    created->publish(silent, true);
+    EXPECT_EQ(uint32_t{REMORA_SWITCH_NO_PROPAGATION | REMORA_SWITCH_NO_INGRESS_INSERT |
+                       REMORA_SWITCH_NO_INJECT},
+              page->switches);
 }
 
 TEST(ControlPage, BeatsUntilItRetires) {

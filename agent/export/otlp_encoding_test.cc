@@ -121,6 +121,7 @@ constexpr const char* expected_text = R"(resource_spans {
           }
         }
       }
+      dropped_attributes_count: 1
       events {
         time_unix_nano: 1700000000000000007
         name: "first_byte"
@@ -130,7 +131,9 @@ constexpr const char* expected_text = R"(resource_spans {
             string_value: "v"
           }
         }
+        dropped_attributes_count: 4
       }
+      dropped_events_count: 2
       links {
         trace_id: "\324\324\324\324\324\324\324\324\324\324\324\324\324\324\324\324"
         span_id: "\345\345\345\345\345\345\345\345"
@@ -141,7 +144,9 @@ constexpr const char* expected_text = R"(resource_spans {
             string_value: "batch"
           }
         }
+        dropped_attributes_count: 5
       }
+      dropped_links_count: 3
       status {
         message: "it broke"
         code: STATUS_CODE_ERROR
@@ -158,7 +163,9 @@ constexpr const char* expected_text = R"(resource_spans {
       end_time_unix_nano: 1700000000003000000
       flags: 257
     }
+    schema_url: "https://opentelemetry.io/schemas/1.44.0"
   }
+  schema_url: "https://opentelemetry.io/schemas/1.44.0"
 }
 resource_spans {
   resource {
@@ -183,7 +190,9 @@ resource_spans {
       end_time_unix_nano: 1700000000002000000
       flags: 257
     }
+    schema_url: "https://opentelemetry.io/schemas/1.44.0"
   }
+  schema_url: "https://opentelemetry.io/schemas/1.44.0"
 }
 )";
 
@@ -230,6 +239,8 @@ TEST(OtlpJson, FollowsTheMapping) {
     EXPECT_EQ(shop["resource"]["attributes"],
               json::parse(R"([{"key":"service.name","value":{"stringValue":"shop"}}])"));
     EXPECT_EQ(shop["scopeSpans"][0]["scope"]["name"], "remora");
+    EXPECT_EQ(shop["scopeSpans"][0]["schemaUrl"], "https://opentelemetry.io/schemas/1.44.0");
+    EXPECT_EQ(shop["schemaUrl"], "https://opentelemetry.io/schemas/1.44.0");
     const json& span = shop["scopeSpans"][0]["spans"][0];
     EXPECT_EQ(span, json::parse(R"({
         "traceId": "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", "spanId": "b2b2b2b2b2b2b2b2",
@@ -247,10 +258,13 @@ TEST(OtlpJson, FollowsTheMapping) {
             {"key": "list", "value": {"arrayValue": {"values": [
                 {"stringValue": "a"}, {"stringValue": ""}]}}}],
         "events": [{"timeUnixNano": "1700000000000000007", "name": "first_byte",
-                    "attributes": [{"key": "k", "value": {"stringValue": "v"}}]}],
+                    "attributes": [{"key": "k", "value": {"stringValue": "v"}}],
+                    "droppedAttributesCount": 4}],
         "links": [{"traceId": "d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4", "spanId": "e5e5e5e5e5e5e5e5",
                    "traceState": "l=1",
-                   "attributes": [{"key": "why", "value": {"stringValue": "batch"}}]}],
+                   "attributes": [{"key": "why", "value": {"stringValue": "batch"}}],
+                   "droppedAttributesCount": 5}],
+        "droppedAttributesCount": 1, "droppedEventsCount": 2, "droppedLinksCount": 3,
         "status": {"message": "it broke", "code": 2}})"));
     const json& root = groups[1]["scopeSpans"][0]["spans"][0];
     EXPECT_FALSE(root.contains("parentSpanId"));

@@ -8,6 +8,7 @@
 
 #include "agent/base/printable.h"
 #include "agent/config/parse_value.h"
+#include "agent/export/gzip.h"
 #include "agent/export/otlp_json.h"
 
 namespace remora {
@@ -27,6 +28,8 @@ HttpPosterOptions poster_options(const OtlpConfig& config) {
     const bool json = config.protocol == OtlpProtocol::http_json;
     options.header_lines.push_back(json ? "Content-Type: application/json"
                                         : "Content-Type: application/x-protobuf");
+    if (config.compression == Compression::gzip)
+        options.header_lines.push_back("Content-Encoding: gzip");
     for (const auto& [name, value] : config.headers)
         // libcurl takes "Name:" as "leave it out"; an empty value is written with ';'.
         options.header_lines.push_back(value.empty() ? name + ";" : name + ": " + value);
@@ -64,15 +67,21 @@ Result<std::unique_ptr<OtlpHttpExporter>> OtlpHttpExporter::create(const OtlpCon
 OtlpHttpExporter::OtlpHttpExporter(const OtlpConfig& config, CountLoss count_loss, uint64_t seed,
                                    FailureLog::Write log, std::unique_ptr<HttpPoster> poster)
     : protocol_(config.protocol),
+      compression_(config.compression),
       timeout_(config.timeout),
       count_loss_(std::move(count_loss)),
       poster_(std::move(poster)),
       backoff_(seed),
-      log_("OTLP export to " + printable(without_password(config.endpoint)), std::move(log)) {}
+      log_("OTLP export to " + printable(without_secrets(config.endpoint)), std::move(log)) {}
 
 Status OtlpHttpExporter::export_spans(const std::vector<Span>& batch, TimePoint deadline) {
-    const std::string body = protocol_ == OtlpProtocol::http_json ? encode_otlp_json(batch)
-                                                                  : encode_otlp_protobuf(batch);
+    std::string body = protocol_ == OtlpProtocol::http_json ? encode_otlp_json(batch)
+                                                            : encode_otlp_protobuf(batch);
+    if (compression_ == Compression::gzip) {
+        auto compressed = gzip(body);
+        if (!compressed) return compressed.error();
+        body = std::move(*compressed);
+    }
     backoff_.reset();
     for (int attempt = 1;; ++attempt) {
         wait_for_turn(deadline);

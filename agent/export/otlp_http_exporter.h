@@ -47,6 +47,7 @@ private:
     [[nodiscard]] TimePoint bounded(TimePoint deadline) const;
 
     const OtlpProtocol protocol_;
+    const Compression compression_;
     const std::chrono::milliseconds timeout_;
     CountLoss count_loss_;
     std::unique_ptr<HttpPoster> poster_;

@@ -90,6 +90,21 @@ TEST_F(OtlpHttpExporterTest, JsonOnRequest) {
     EXPECT_EQ(records[0]["request"], nlohmann::json::parse(encode_otlp_json(batch_)));
 }
 
+TEST_F(OtlpHttpExporterTest, GzippedOnRequest) {
+    OtlpConfig config;
+    config.compression = Compression::gzip;
+    config.protocol = OtlpProtocol::http_json;
+    batch_.resize(100, batch_[0]);
+    start({"--mode", "503,200"}, config);
+    ASSERT_TRUE(send());
+    const auto records = collector_->records();
+    ASSERT_THAT(records, SizeIs(2));
+    const std::string plain = encode_otlp_json(batch_);
+    EXPECT_EQ(records[1]["headers"]["content-encoding"], "gzip");
+    EXPECT_LT(records[1]["size"].get<size_t>(), plain.size() / 4);
+    EXPECT_EQ(records[1]["request"], nlohmann::json::parse(plain));
+}
+
 TEST_F(OtlpHttpExporterTest, TriesAgainWhatMayHeal) {
     for (const char* mode : {"503", "429", "502", "504", "close", "reset"}) {
         lines_.clear();

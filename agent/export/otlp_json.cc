@@ -75,6 +75,12 @@ void write_attributes(JsonWriter& out, const std::vector<Attribute>& attributes)
     out.end_array();
 }
 
+void write_dropped(JsonWriter& out, const char* name, uint32_t count) {
+    if (count == 0) return;
+    out.key(name);
+    out.number(count);
+}
+
 void write_events(JsonWriter& out, const Span& span) {
     if (span.events.empty()) return;
     out.key("events");
@@ -84,6 +90,7 @@ void write_events(JsonWriter& out, const Span& span) {
         write_number_text(out, "timeUnixNano", event.time_unix_ns);
         write_text(out, "name", event.name);
         if (!event.attributes.empty()) write_attributes(out, event.attributes);
+        write_dropped(out, "droppedAttributesCount", event.dropped_attributes);
         out.end_object();
     }
     out.end_array();
@@ -99,6 +106,7 @@ void write_links(JsonWriter& out, const Span& span) {
         write_id(out, "spanId", link.span_id);
         if (!link.trace_state.empty()) write_text(out, "traceState", link.trace_state);
         if (!link.attributes.empty()) write_attributes(out, link.attributes);
+        write_dropped(out, "droppedAttributesCount", link.dropped_attributes);
         out.end_object();
     }
     out.end_array();
@@ -129,8 +137,11 @@ void write_span(JsonWriter& out, const Span& span) {
     write_number_text(out, "startTimeUnixNano", span.start_unix_ns);
     write_number_text(out, "endTimeUnixNano", span.end_unix_ns);
     write_attributes(out, span.attributes);
+    write_dropped(out, "droppedAttributesCount", span.dropped_attributes);
     write_events(out, span);
+    write_dropped(out, "droppedEventsCount", span.dropped_events);
     write_links(out, span);
+    write_dropped(out, "droppedLinksCount", span.dropped_links);
     write_status(out, span);
     out.end_object();
 }
@@ -153,8 +164,10 @@ void write_group(JsonWriter& out, const ResourceGroup& group) {
     out.begin_array();
     for (const Span* span : group.spans) write_span(out, *span);
     out.end_array();
+    write_text(out, "schemaUrl", schema_url);
     out.end_object();
     out.end_array();
+    write_text(out, "schemaUrl", schema_url);
     out.end_object();
 }
 

@@ -13,18 +13,23 @@ namespace {
 // Messages and their fields by the names of the .proto files; one enum per message.
 // clang-format off
 enum class Request : protozero::pbf_tag_type { resource_spans = 1 };
-enum class ResourceSpans : protozero::pbf_tag_type { resource = 1, scope_spans = 2 };
+enum class ResourceSpans : protozero::pbf_tag_type {
+    resource = 1, scope_spans = 2, schema_url = 3,
+};
 enum class ResourceMessage : protozero::pbf_tag_type { attributes = 1 };
-enum class ScopeSpans : protozero::pbf_tag_type { scope = 1, spans = 2 };
+enum class ScopeSpans : protozero::pbf_tag_type { scope = 1, spans = 2, schema_url = 3 };
 enum class Scope : protozero::pbf_tag_type { name = 1, version = 2 };
 enum class SpanMessage : protozero::pbf_tag_type {
     trace_id = 1, span_id = 2, trace_state = 3, parent_span_id = 4, name = 5, kind = 6,
-    start_time_unix_nano = 7, end_time_unix_nano = 8, attributes = 9, events = 11, links = 13,
-    status = 15, flags = 16,
+    start_time_unix_nano = 7, end_time_unix_nano = 8, attributes = 9,
+    dropped_attributes_count = 10, events = 11, dropped_events_count = 12, links = 13,
+    dropped_links_count = 14, status = 15, flags = 16,
 };
-enum class Event : protozero::pbf_tag_type { time_unix_nano = 1, name = 2, attributes = 3 };
+enum class Event : protozero::pbf_tag_type {
+    time_unix_nano = 1, name = 2, attributes = 3, dropped_attributes_count = 4,
+};
 enum class Link : protozero::pbf_tag_type {
-    trace_id = 1, span_id = 2, trace_state = 3, attributes = 4,
+    trace_id = 1, span_id = 2, trace_state = 3, attributes = 4, dropped_attributes_count = 5,
 };
 enum class StatusMessage : protozero::pbf_tag_type { message = 2, code = 3 };
 enum class KeyValue : protozero::pbf_tag_type { key = 1, value = 2 };
@@ -69,12 +74,18 @@ void write_id(Writer<Tag>& out, Tag field, const Id& id) {
     out.add_bytes(field, reinterpret_cast<const char*>(id.bytes), sizeof(id.bytes));
 }
 
+template <typename Tag>
+void write_dropped(Writer<Tag>& out, Tag field, uint32_t count) {
+    if (count != 0) out.add_uint32(field, count);
+}
+
 void write_events(const Span& span, Writer<SpanMessage>& out) {
     for (const SpanEvent& event : span.events) {
         Writer<Event> message(out, SpanMessage::events);
         message.add_fixed64(Event::time_unix_nano, event.time_unix_ns);
         message.add_string(Event::name, event.name);
         write_attributes(event.attributes, message, Event::attributes);
+        write_dropped(message, Event::dropped_attributes_count, event.dropped_attributes);
     }
 }
 
@@ -85,6 +96,7 @@ void write_links(const Span& span, Writer<SpanMessage>& out) {
         write_id(message, Link::span_id, link.span_id);
         if (!link.trace_state.empty()) message.add_string(Link::trace_state, link.trace_state);
         write_attributes(link.attributes, message, Link::attributes);
+        write_dropped(message, Link::dropped_attributes_count, link.dropped_attributes);
     }
 }
 
@@ -107,8 +119,11 @@ void write_span(const Span& span, Writer<ScopeSpans>& parent) {
     out.add_fixed64(SpanMessage::start_time_unix_nano, span.start_unix_ns);
     out.add_fixed64(SpanMessage::end_time_unix_nano, span.end_unix_ns);
     write_attributes(span.attributes, out, SpanMessage::attributes);
+    write_dropped(out, SpanMessage::dropped_attributes_count, span.dropped_attributes);
     write_events(span, out);
+    write_dropped(out, SpanMessage::dropped_events_count, span.dropped_events);
     write_links(span, out);
+    write_dropped(out, SpanMessage::dropped_links_count, span.dropped_links);
     write_status(span, out);
     out.add_fixed32(SpanMessage::flags, otlp_flags(span));
 }
@@ -119,22 +134,30 @@ void write_scope(Writer<ScopeSpans>& parent) {
     scope.add_string(Scope::version, scope_version);
 }
 
+void write_scope_spans(const ResourceGroup& group, Writer<ResourceSpans>& parent) {
+    Writer<ScopeSpans> scope_spans(parent, ResourceSpans::scope_spans);
+    write_scope(scope_spans);
+    for (const Span* span : group.spans) write_span(*span, scope_spans);
+    scope_spans.add_string(ScopeSpans::schema_url, schema_url);
+}
+
+void write_group(const ResourceGroup& group, Writer<Request>& parent) {
+    Writer<ResourceSpans> resource_spans(parent, Request::resource_spans);
+    if (group.resource != nullptr) {
+        Writer<ResourceMessage> resource(resource_spans, ResourceSpans::resource);
+        write_attributes(group.resource->attributes, resource, ResourceMessage::attributes);
+    }
+    write_scope_spans(group, resource_spans);
+    resource_spans.add_string(ResourceSpans::schema_url, schema_url);
+}
+
 }  // namespace
 
 std::string encode_otlp_protobuf(const std::vector<Span>& spans) {
     std::string body;
     body.reserve(spans.size() * 768);
     Writer<Request> request(body);
-    for (const ResourceGroup& group : group_by_resource(spans)) {
-        Writer<ResourceSpans> resource_spans(request, Request::resource_spans);
-        if (group.resource != nullptr) {
-            Writer<ResourceMessage> resource(resource_spans, ResourceSpans::resource);
-            write_attributes(group.resource->attributes, resource, ResourceMessage::attributes);
-        }
-        Writer<ScopeSpans> scope_spans(resource_spans, ResourceSpans::scope_spans);
-        write_scope(scope_spans);
-        for (const Span* span : group.spans) write_span(*span, scope_spans);
-    }
+    for (const ResourceGroup& group : group_by_resource(spans)) write_group(group, request);
     return body;
 }
 

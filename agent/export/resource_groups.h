@@ -26,5 +26,7 @@ inline uint32_t otlp_flags(const Span& span) {
 
 constexpr const char* scope_name = "remora";
 constexpr const char* scope_version = REMORA_VERSION;
+// Of resources and spans: the semantic conventions that they follow.
+constexpr const char* schema_url = "https://opentelemetry.io/schemas/1.44.0";
 
 }  // namespace remora

@@ -185,6 +185,7 @@ constexpr const char* overview =
     "why\n"
     "  remora inspect PID                            all that is known of one process\n"
     "  remora config                                 show the settings and where they come from\n"
+    "  remora config --reference                     list all settings and what they mean\n"
     "  remora version\n"
     "\n"
     "remora run --help lists the flags of a command, here of run.\n";
@@ -286,7 +287,10 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
     if (version || first == "config") {
         out.subcommand = version ? Subcommand::version : Subcommand::config;
         if (words.empty()) return out;
-        return Error{"remora " + first + " takes no arguments"};
+        out.reference = !version && words.size() == 1 && words[0] == "--reference";
+        if (out.reference) return out;
+        return Error{"remora " + first + " takes no arguments" +
+                     (version ? "" : " but --reference")};
     }
     if (first == "run") {
         out.subcommand = Subcommand::run;

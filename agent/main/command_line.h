@@ -22,8 +22,9 @@ struct CommandLine {
     std::string replay_file;
     PsOptions ps;
     InspectOptions inspect;
-    ConfigBuilder config;  // with the environment and the flags
-    std::string help;      // of Subcommand::help: what to print
+    ConfigBuilder config;    // with the environment and the flags
+    bool reference = false;  // of Subcommand::config: what settings there are, not their values
+    std::string help;        // of Subcommand::help: what to print
 };
 
 // An error is for the user: what was wrong and a hint.

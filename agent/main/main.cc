@@ -47,7 +47,8 @@ int run(const std::vector<std::string>& arguments) {
     if (!parsed->run.quiet)
         for (const std::string& warning : loaded.warnings) say("{}", warning);
     switch (parsed->subcommand) {
-        case Subcommand::config: return print_config(loaded);
+        case Subcommand::config:
+            return parsed->reference ? print_reference() : print_config(loaded);
         case Subcommand::replay: return replay_command(parsed->replay_file, parsed->run, loaded);
         default: return run_command(parsed->run, loaded);
     }

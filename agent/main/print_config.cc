@@ -26,4 +26,9 @@ int print_config(const LoadedConfig& loaded) {
     return 0;
 }
 
+int print_reference() {
+    for (const std::string& line : ConfigBuilder::reference()) std::puts(line.c_str());
+    return 0;
+}
+
 }  // namespace remora

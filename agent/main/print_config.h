@@ -7,5 +7,7 @@
 namespace remora {
 
 int print_config(const LoadedConfig& loaded);  // the exit status: 0
+// `remora config --reference`: the table of docs/configuration.md.
+int print_reference();
 
 }  // namespace remora

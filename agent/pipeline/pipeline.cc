@@ -28,8 +28,9 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
 
     pipeline->tail_sampler_ = std::make_unique<TailSampler>(*pipeline->outputs_);
     pipeline->spans_ = std::make_unique<SpanStage>(
-        ResourceDefaults{config.service_name, config.resource_attributes}, count_loss,
-        *pipeline->tail_sampler_);
+        ResourceDefaults{config.service_name, config.resource_attributes,
+                         config.refused_resource_attributes},
+        config.limits, count_loss, *pipeline->tail_sampler_);
     AssemblerOptions assembler;
     assembler.sampler = config.sampler;
     assembler.idle_limit_ns = std::chrono::nanoseconds(config.idle_limit).count();

@@ -124,7 +124,7 @@ protected:
     SpanStageTest() { stage_.on_clock(clock_now); }
     CollectSpans sink_;
     uint64_t losses_ = 0;
-    SpanStage stage_{{}, [this](remora_loss, uint64_t count) { losses_ += count; }, sink_};
+    SpanStage stage_{{}, {}, [this](remora_loss, uint64_t count) { losses_ += count; }, sink_};
 };
 
 TEST_F(SpanStageTest, AProcessSpanComesOnceAtTheEnd) {

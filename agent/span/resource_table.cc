@@ -9,8 +9,8 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/base/key_value_list.h"
 #include "agent/base/utf8.h"
-#include "agent/span/resource_attributes.h"
 #include "agent/span/span_text.h"
 
 namespace remora {
@@ -164,9 +164,14 @@ std::shared_ptr<const Resource> ResourceTable::make(const remora_process& proces
 
 std::vector<Attribute> ResourceTable::user_attributes(const remora_process& process) {
     const std::string_view text = environment_text(process.attributes, defaults_.attributes);
-    auto parsed = parse_resource_attributes(text);
-    if (parsed) return std::move(*parsed);
-    if (last_refused_ != text) {  // every image of a service has the same
+    const auto parsed = parse_key_value_list(text);
+    if (parsed) {
+        std::vector<Attribute> attributes;
+        for (const auto& [key, value] : *parsed) attributes.push_back({key, value});
+        return attributes;
+    }
+    // Every image of a service has the same, cut or not; so has the agent that started it.
+    if (last_refused_ != text && defaults_.refused.compare(0, text.size(), text) != 0) {
         last_refused_ = text;
         spdlog::warn(
             "OTEL_RESOURCE_ATTRIBUTES ignored: {}; write key=value,key=value with %XX for "

@@ -21,6 +21,7 @@ namespace remora {
 struct ResourceDefaults {
     std::string service_name;  // OTEL_SERVICE_NAME; empty: none
     std::string attributes;    // OTEL_RESOURCE_ATTRIBUTES, unparsed
+    std::string refused;       // the same, which the user was already told can't be read
 };
 
 // service.name comes from, in this order: OTEL_SERVICE_NAME, service.name in

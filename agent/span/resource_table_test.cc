@@ -8,39 +8,12 @@
 #include <set>
 
 #include "agent/base/utf8.h"
-#include "agent/span/resource_attributes.h"
 #include "agent/span/span_text.h"
 
 namespace remora {
 namespace {
 
-using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::MatchesRegex;
-using testing::SizeIs;
-
-TEST(ResourceAttributes, ReadsAList) {
-    const auto parsed =
-        parse_resource_attributes(" service.name = shop ,k%2C=a%2Cb%3Dc,empty=,, with=x=y,k%2C=2");
-    ASSERT_TRUE(parsed);
-    ASSERT_THAT(*parsed, SizeIs(4));
-    EXPECT_EQ((*parsed)[0].key, "service.name");
-    EXPECT_EQ((*parsed)[0].value, AttributeValue("shop"));
-    EXPECT_EQ((*parsed)[1].key, "k,");
-    EXPECT_EQ((*parsed)[1].value, AttributeValue("2"));  // the last one stands
-    EXPECT_EQ((*parsed)[2].value, AttributeValue(""));
-    EXPECT_EQ((*parsed)[3].value, AttributeValue("x=y"));
-}
-
-TEST(ResourceAttributes, OneBadEntryDiscardsAll) {
-    for (const char* text : {"good=1,bad", "good=1,=v", "good=1,k=%", "good=1,k=%4", "good=1,k=%zz",
-                             "good=1,k=%ff", "%=v"}) {
-        const auto parsed = parse_resource_attributes(text);
-        ASSERT_FALSE(parsed) << text;
-        EXPECT_THAT(parsed.error().text(), HasSubstr("entry \""));
-    }
-    EXPECT_THAT(*parse_resource_attributes(""), IsEmpty());
-}
 
 remora_process make_process(uint64_t image, const char* executable = "/usr/bin/nginx") {
     remora_process process = {};
@@ -125,7 +98,7 @@ TEST_F(ResourceTableTest, BadAttributesAreDiscardedAsAWhole) {
 
 TEST_F(ResourceTableTest, OurOwnConfigurationFillsWhatTheProcessDoesNotSay) {
     const std::string tail(600, 'x');
-    ResourceTable table({"ours", "team=core,long=" + tail}, [](remora_loss, uint64_t) {});
+    ResourceTable table({"ours", "team=core,long=" + tail, ""}, [](remora_loss, uint64_t) {});
     remora_process process = make_process(1);
     table.update(process);
     EXPECT_EQ(*table.find(1)->text("service.name"), "ours");

@@ -28,6 +28,7 @@ struct SpanEvent {
     uint64_t time_unix_ns = 0;
     std::string name;
     std::vector<Attribute> attributes;
+    uint32_t dropped_attributes = 0;  // by a limit
 };
 
 struct SpanLink {
@@ -35,6 +36,7 @@ struct SpanLink {
     SpanId span_id;
     std::string trace_state;
     std::vector<Attribute> attributes;
+    uint32_t dropped_attributes = 0;
 };
 
 struct Span {
@@ -51,6 +53,9 @@ struct Span {
     std::vector<Attribute> attributes;
     std::vector<SpanEvent> events;
     std::vector<SpanLink> links;
+    uint32_t dropped_attributes = 0;  // by a limit, as the next two
+    uint32_t dropped_events = 0;
+    uint32_t dropped_links = 0;
     StatusCode status = StatusCode::unset;
     std::string status_message;
     std::shared_ptr<const Resource> resource;

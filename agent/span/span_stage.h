@@ -3,6 +3,7 @@
 // All calls from one thread.
 #pragma once
 
+#include "agent/base/span_limits.h"
 #include "agent/ingest/record_sink.h"
 #include "agent/span/process_span.h"
 #include "agent/span/resource_table.h"
@@ -14,7 +15,8 @@ namespace remora {
 class SpanStage : public RecordSink {
 public:
     // next is the caller's and must outlive the stage.
-    SpanStage(ResourceDefaults defaults, CountLoss count_loss, SpanSink& next);
+    SpanStage(ResourceDefaults defaults, const SpanLimits& limits, CountLoss count_loss,
+              SpanSink& next);
 
     void on_clock(const ClockOffset& clock) override { clock_ = clock; }
     void on_process(const remora_process& process) override;
@@ -26,11 +28,14 @@ public:
     void on_loss(remora_loss reason, uint64_t count) override { count_loss_(reason, count); }
 
 private:
+    void hand_on(Span&& span);
+
     ClockOffset clock_;
     CountLoss count_loss_;
     ResourceTable resources_;
     SpanBuilder exchanges_;
     ProcessSpanBuilder processes_;
+    SpanLimits limits_;
     SpanSink& next_;
 };
 

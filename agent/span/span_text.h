@@ -27,7 +27,7 @@ const Attribute* find_attribute(const std::vector<Attribute>& attributes, std::s
 void set_if_absent(std::vector<Attribute>& attributes, std::string_view key, AttributeValue value);
 
 // The last step before a span leaves its builder: every text is made well-formed UTF-8 and names
-// are cut to a length that no back end refuses. The place for OTEL_SPAN_*_LIMIT.
+// are cut to a length that no back end refuses.
 void finish_texts(Span& span);
 
 }  // namespace remora

@@ -29,6 +29,7 @@ enum remora_control_switches {
     REMORA_SWITCH_NO_INJECT = 1 << 4,         /* never add a header to what the program sends */
     REMORA_SWITCH_NO_PROCESS_SPANS = 1 << 5,
     REMORA_SWITCH_SERVICE_FORCED = 1 << 6,    /* reserved */
+    REMORA_SWITCH_NO_PROPAGATION = 1 << 7,    /* read no trace header of a peer, write none */
 };
 
 struct remora_control {

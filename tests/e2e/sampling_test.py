@@ -177,6 +177,25 @@ class Switches(SamplingTestCase):
                 process.stop()
                 self.assertEqual([s for s in process.spans if s.kind != "internal"], [])
 
+    def test_no_propagators(self):
+        """Nothing of a peer's is read and nothing added; inside the process spans stay joined."""
+        port, process = self.service(environment={"OTEL_PROPAGATORS": "none"})
+        self.assertIsNone(self.call(port, headers=INCOMING["sampled"]))
+        process.stop()
+        server = process.spans.one(kind="server")
+        self.assertNotEqual(server.trace_id, TRACE)
+        self.assertEqual(server.parent_id, "")
+        self.assertEqual(process.spans.one(kind="client").parent_id, server.span_id)
+
+    def test_limits(self):
+        port, process = self.service(environment={"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "3",
+                                                  "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "4"})
+        self.call(port, "/call/a-long-path")
+        process.stop()
+        for span in process.spans:
+            self.assertEqual(len(span.attributes), 3)
+        self.assertEqual(process.spans.one(kind="server")["url.path"], "/cal")
+
     def test_sdk_disabled_by_nothing_else(self):
         for value in ("1", "yes", "on", "false", ""):
             port, process = self.service(environment={"OTEL_SDK_DISABLED": value})
@@ -250,6 +269,11 @@ class Nonsense(SamplingTestCase):
                   "OTEL_EXPORTER_OTLP_ENDPOINT": "not a url", "OTEL_EXPORTER_OTLP_TIMEOUT": "x",
                   "OTEL_EXPORTER_OTLP_HEADERS": "=", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
                   "OTEL_EXPORTER_OTLP_COMPRESSION": "zip", "OTEL_LOG_LEVEL": "loud",
+                  "OTEL_RESOURCE_ATTRIBUTES": "team", "OTEL_PROPAGATORS": "pigeon",
+                  "OTEL_CONFIG_FILE": "/x.yaml", "OTEL_ENTITIES": "service{}",
+                  "OTEL_ATTRIBUTE_COUNT_LIMIT": "few", "OTEL_SPAN_LINK_COUNT_LIMIT": "-1",
+                  "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere",
+                  "OTEL_SEMCONV_STABILITY_OPT_IN": "http/dup",
                   "REMORA_DISABLE": "nope", "REMORA_VIEW": "3d", "REMORA_LANES": "0",
                   "REMORA_IDLE_LIMIT": "", "REMORA_DRAIN_TIMEOUT": "99999999999"}
         for name, value in [*values.items(), (None, None)]:

@@ -26,15 +26,24 @@ class ConfigurationTest(unittest.TestCase):
             raise unittest.SkipTest(f"no remora in {BUILD}")
 
     def test_settings(self):
-        real = [line.split()[0] for line in remora("config").splitlines()]
-        documented = re.findall(r"^\| `([a-z_.]+)` \|", TEXT, re.M)
+        """The table is the one that the program prints: names, variables, defaults, meanings."""
+        real = remora("config", "--reference").splitlines()
+        begin = TEXT.index(real[0])
+        documented = TEXT[begin:TEXT.index("\n\n", begin)].splitlines()
         self.assertEqual(documented, real)
 
-    def test_variables(self):
-        table = (SOURCE / "agent/config/settings.cc").read_text()
-        real = set(re.findall(r'"((?:OTEL|REMORA)_[A-Z_]+)"', table))
-        rows = "\n".join(re.findall(r"^\| `[a-z_.]+` \|([^|]*)\|", TEXT, re.M))
-        self.assertEqual(set(re.findall(r"`([A-Z_]+)`", rows)), real)
+    def test_defaults(self):
+        """What `remora config` shows of an empty environment are the defaults of the table."""
+        rows = re.findall(r"^\| `([a-z_.]+)` \|[^|]*\| ?([^|]*?) ?\|", TEXT, re.M)
+        shown = {}
+        for line in remora("config").splitlines():
+            setting, *value, source = re.split(r"  +", line.strip())
+            self.assertEqual(source, "default", line)
+            shown[setting] = value[0] if value else ""
+        self.assertEqual([name for name, _ in rows], list(shown))
+        for name, default in rows:
+            self.assertEqual(re.sub(r"^\(|\)$", "", shown[name]).replace("`", ""),
+                             default.replace("`", ""), name)
 
     def test_flags(self):
         real = set(re.findall(r"^ +(?:-\w,)?(--[a-z-]+)", remora("run", "--help"), re.M))

@@ -36,6 +36,7 @@ While it runs:
 """
 import argparse
 import base64
+import gzip
 import http.server
 import json
 import os
@@ -134,6 +135,8 @@ class State:
         entry = {"path": handler.path, "content_type": handler.headers.get("Content-Type", ""),
                  "headers": {name.lower(): value for name, value in handler.headers.items()},
                  "mode": mode, "size": len(body), "request": None}
+        if handler.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
         try:
             if "json" in entry["content_type"]:
                 entry["request"] = json.loads(body)

@@ -64,6 +64,11 @@ inline Span full_span(std::shared_ptr<const Resource> resource) {
                        {"list", std::vector<std::string>{"a", ""}}};
     span.events.push_back({base_time_ns + 7, "first_byte", {{"k", "v"}}});
     span.links.push_back({trace_id_of(0xd4), span_id_of(0xe5), "l=1", {{"why", "batch"}}});
+    span.dropped_attributes = 1;
+    span.dropped_events = 2;
+    span.dropped_links = 3;
+    span.events[0].dropped_attributes = 4;
+    span.links[0].dropped_attributes = 5;
     span.status = StatusCode::error;
     span.status_message = "it broke";
     return span;

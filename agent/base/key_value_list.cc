@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/span/resource_attributes.h"
-
-#include <string>
+#include "agent/base/key_value_list.h"
 
 #include "agent/base/printable.h"
 #include "agent/base/text.h"
@@ -14,13 +12,13 @@ bool decode(std::string_view text, std::string& out) {
     return percent_decode(trim_text(text), out) && is_valid_utf8(out);
 }
 
-void set(std::vector<Attribute>& attributes, std::string key, std::string value) {
-    for (Attribute& attribute : attributes)
-        if (attribute.key == key) {
-            attribute.value = std::move(value);
+void set(KeyValueList& list, std::string key, std::string value) {
+    for (auto& [known, old_value] : list)
+        if (known == key) {
+            old_value = std::move(value);
             return;
         }
-    attributes.push_back({std::move(key), std::move(value)});
+    list.emplace_back(std::move(key), std::move(value));
 }
 
 Error bad_entry(std::string_view entry, const char* why) {
@@ -29,8 +27,8 @@ Error bad_entry(std::string_view entry, const char* why) {
 
 }  // namespace
 
-Result<std::vector<Attribute>> parse_resource_attributes(std::string_view text) {
-    std::vector<Attribute> attributes;
+Result<KeyValueList> parse_key_value_list(std::string_view text) {
+    KeyValueList list;
     for (const std::string_view entry : split_list(text, ',')) {
         const size_t equals = entry.find('=');
         if (equals == std::string_view::npos) return bad_entry(entry, "has no '='");
@@ -39,9 +37,9 @@ Result<std::vector<Attribute>> parse_resource_attributes(std::string_view text) 
             return bad_entry(entry, "has no valid key");
         if (!decode(entry.substr(equals + 1), value))
             return bad_entry(entry, "has a value that is not percent-encoded UTF-8");
-        set(attributes, std::move(key), std::move(value));
+        set(list, std::move(key), std::move(value));
     }
-    return attributes;
+    return list;
 }
 
 }  // namespace remora

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/config/setting_rules.h"
+
+#include <unistd.h>
+
+#include "agent/base/bytes.h"
+#include "agent/base/key_value_list.h"
+#include "agent/base/text.h"
+#include "agent/config/parse_value.h"
+
+namespace remora::rule {
+namespace {
+
+constexpr uint64_t day_ms = 24ull * 3600 * 1000;
+constexpr uint64_t count_limit = 10'000'000;
+
+// Assigns what a parser found to one field of the draft, or passes its error on.
+template <typename T, typename Field>
+Status take(Result<T> parsed, Field& field) {
+    if (!parsed) return parsed.error();
+    field = Field(std::move(*parsed));
+    return Done{};
+}
+
+// Values of enumerations are read in any case (specification, "Enum").
+bool is(std::string_view text, std::string_view name) { return equals_ignoring_case(text, name); }
+
+bool is_any(std::string_view text, std::initializer_list<std::string_view> names) {
+    for (const std::string_view name : names)
+        if (is(text, name)) return true;
+    return false;
+}
+
+}  // namespace
+
+Status log_level(std::string_view text, ConfigDraft& draft) {
+    for (const char* level : {"trace", "debug", "info", "warn", "error", "none"})
+        if (is(text, level)) {
+            draft.config.log_level = level;
+            return Done{};
+        }
+    return Error{"must be trace, debug, info, warn, error or none"};
+}
+
+Status resource_attributes(std::string_view text, ConfigDraft& draft) {
+    if (const auto parsed = parse_key_value_list(text); !parsed)
+        return Error{"must be key=value,key=value with %XX for ',', '=' and '%': " +
+                     parsed.error().text()};
+    draft.config.resource_attributes = text;
+    return Done{};
+}
+
+// W3C Trace Context is what travels; baggage is the program's own header, which nobody takes away.
+Status propagators(std::string_view text, ConfigDraft& draft) {
+    bool trace_context = false, others = false;
+    std::string unsupported;
+    for (const std::string_view name : split_list(text, ',')) {
+        if (is(name, "tracecontext")) {
+            trace_context = true;
+        } else if (is_any(name, {"b3", "b3multi", "jaeger", "ottrace", "xray"})) {
+            unsupported += (unsupported.empty() ? "" : ", ") + std::string(name);
+        } else if (is_any(name, {"none", "baggage"})) {
+            others = true;
+        } else {
+            return Error{"must be tracecontext, baggage, none or a list of them"};
+        }
+    }
+    draft.config.propagate = trace_context || !others || !unsupported.empty();
+    if (!unsupported.empty())
+        draft.notes.push_back("names " + unsupported +
+                              ", which is not supported; using tracecontext");
+    return Done{};
+}
+
+Status sampler(std::string_view text, ConfigDraft& draft) {
+    if (parse_sampler_name(ByteView(text.data(), text.size()), draft.config.sampler.kind))
+        return Done{};
+    return Error{
+        "must be always_on, always_off, traceidratio, parentbased_always_on, "
+        "parentbased_always_off or parentbased_traceidratio"};
+}
+
+Status sampler_argument(std::string_view text, ConfigDraft& draft) {
+    if (parse_ratio(ByteView(text.data(), text.size()), draft.sampler_ratio)) return Done{};
+    return Error{"must be a number from 0 to 1"};
+}
+
+Status exporters(std::string_view text, ConfigDraft& draft) {
+    bool otlp = false, console = false;
+    for (const std::string_view name : split_list(text, ',')) {
+        if (is(name, "otlp")) {
+            otlp = true;
+        } else if (is(name, "console")) {
+            console = true;
+        } else if (!is(name, "none")) {
+            return Error{"must be otlp, console, none or a list of them"};
+        }
+    }
+    draft.exporters_given = true;
+    draft.config.otlp.enabled = otlp;
+    draft.config.console = console;
+    return Done{};
+}
+
+Status view(std::string_view text, ConfigDraft& draft) {
+    if (text == "auto") return Done{};
+    if (text == "waterfall") {
+        draft.config.view = View::waterfall;
+    } else if (text == "live") {
+        draft.config.view = View::live;
+    } else if (text == "none") {
+        draft.config.view = View::none;
+    } else {
+        return Error{"must be auto, waterfall, live or none"};
+    }
+    draft.view_given = true;
+    return Done{};
+}
+
+Status known_methods(std::string_view text, ConfigDraft& draft) {
+    draft.config.http_known_methods.clear();
+    for (const std::string_view method : split_list(text, ','))
+        draft.config.http_known_methods.emplace_back(method);
+    return Done{};
+}
+
+// Spans always follow the stable conventions; nothing older is ever emitted beside them.
+Status stability(std::string_view text, ConfigDraft& draft) {
+    for (const std::string_view name : split_list(text, ',')) {
+        if (name.size() <= 4 || name.substr(name.size() - 4) != "/dup") continue;
+        draft.notes.push_back("names " + std::string(name) +
+                              ", which is not supported; using the stable conventions alone");
+        break;
+    }
+    return Done{};
+}
+
+Status otlp_protocol(std::string_view text, ConfigDraft& draft) {
+    const bool json = is(text, "http/json");
+    draft.config.otlp.protocol = json ? OtlpProtocol::http_json : OtlpProtocol::http_protobuf;
+    if (json || is(text, "http/protobuf")) return Done{};
+    if (!is(text, "grpc")) return Error{"must be http/protobuf or http/json"};
+    draft.notes.push_back(
+        "is not supported; sending http/protobuf instead: set the endpoint to the "
+        "collector's HTTP port (usually 4318)");
+    return Done{};
+}
+
+Status otlp_compression(std::string_view text, ConfigDraft& draft) {
+    if (!is_any(text, {"none", "gzip"})) return Error{"must be gzip or none"};
+    draft.config.otlp.compression = is(text, "gzip") ? Compression::gzip : Compression::none;
+    return Done{};
+}
+
+// The scheme of the URL says whether OTLP over HTTP is encrypted (OTLP exporter specification).
+Status otlp_insecure(std::string_view text, ConfigDraft&) {
+    bool ignored = false;
+    return otel_boolean(text, ignored);
+}
+
+Status batch_size(std::string_view text, ConfigDraft& draft) {
+    draft.batch_size_given = true;
+    return count(text, draft.config.batch.max_export_batch_size, 1);
+}
+
+Status no_file(std::string_view, ConfigDraft&) {
+    return Error{"is a configuration file, which is not supported"};
+}
+
+Status no_entities(std::string_view, ConfigDraft&) {
+    return Error{"is a list of entities, which is not supported (OTEL_RESOURCE_ATTRIBUTES is)"};
+}
+
+Status text(std::string_view value, std::string& field) {
+    field = value;
+    return Done{};
+}
+
+Status url(std::string_view text, std::string& field) { return take(parse_http_url(text), field); }
+
+Status own_boolean(std::string_view text, bool& field) {
+    return take(parse_own_boolean(text), field);
+}
+
+Status otel_boolean(std::string_view text, bool& field) {
+    return take(parse_otel_boolean(text), field);
+}
+
+// Looked at when the agent starts: later nobody sits in front of the message.
+Status readable_file(std::string_view path, std::string& field) {
+    field = path;
+    if (::access(field.c_str(), R_OK) == 0) return Done{};
+    return Error{"must be a PEM file that can be read"};
+}
+
+Status timeout(std::string_view text, std::chrono::milliseconds& field) {
+    if (const Status status = delay(text, field); !status) return status;
+    if (field.count() == 0) field = std::chrono::milliseconds(day_ms);
+    return Done{};
+}
+
+Status delay(std::string_view text, std::chrono::milliseconds& field) {
+    auto parsed = parse_whole_number(text, 0, day_ms);
+    if (!parsed) return Error{parsed.error().message + " (milliseconds)"};
+    field = std::chrono::milliseconds(*parsed);
+    return Done{};
+}
+
+Status seconds(std::string_view text, std::chrono::seconds& field, uint64_t least) {
+    auto parsed = parse_whole_number(text, least, day_ms / 1000);
+    if (!parsed) return Error{parsed.error().message + " (seconds)"};
+    field = std::chrono::seconds(*parsed);
+    return Done{};
+}
+
+Status count(std::string_view text, size_t& field, uint64_t least) {
+    return take(parse_whole_number(text, least, count_limit), field);
+}
+
+Status lanes(std::string_view text, uint32_t& field) {
+    return take(parse_whole_number(text, 1, REMORA_LANES_MAX), field);
+}
+
+// The exporter says itself what the body is, and once.
+Status headers(std::string_view text, ConfigDraft& draft) {
+    auto parsed = parse_headers(text);
+    if (!parsed) return parsed.error();
+    for (auto& [name, value] : *parsed) {
+        if (is_any(name,
+                   {"content-type", "content-encoding", "content-length", "transfer-encoding"}))
+            draft.notes.push_back("names " + name + ", which the exporter sets itself; left out");
+        else
+            draft.config.otlp.headers.emplace_back(std::move(name), std::move(value));
+    }
+    return Done{};
+}
+
+}  // namespace remora::rule
