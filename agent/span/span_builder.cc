@@ -11,6 +11,7 @@
 #include "agent/span/exchange_end.h"
 #include "agent/span/span_text.h"
 #include "agent/span/span_times.h"
+#include "agent/span/tls_attributes.h"
 
 namespace remora {
 namespace {
@@ -109,6 +110,7 @@ std::optional<Span> SpanBuilder::build(const ExchangeView& view, const ClockOffs
     span.attributes = std::move(description.attributes);
     set_status(exchange, description, span);
     set_peer(exchange, span.attributes);
+    set_tls(exchange, span.attributes);
     set_own(exchange, span.attributes);
     add_first_byte(exchange, clock, span);
     span.resource = std::move(resource);

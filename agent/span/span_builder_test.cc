@@ -71,6 +71,13 @@ protected:
     }};
 };
 
+TEST_F(SpanBuilderTest, WhatRanInsideTlsSaysSo) {
+    exchange_.tls_version = 0x0303;
+    EXPECT_EQ(text(build(), "tls.protocol.version"), "(none)");
+    exchange_.marks = REMORA_MARK_TLS;
+    EXPECT_EQ(text(build(), "tls.protocol.version"), "1.2");
+}
+
 TEST_F(SpanBuilderTest, TakesIdsTimesAndKind) {
     const Span span = build();
     EXPECT_EQ(span.trace_id.bytes[15], 1);
