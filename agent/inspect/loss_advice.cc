@@ -49,6 +49,8 @@ const char* loss_help(unsigned reason) {
         case REMORA_LOSS_parent_ambiguous:
         case REMORA_LOSS_parent_unknown:
             return "let the program forward the traceparent header of the request that it serves";
+        case REMORA_LOSS_tls_table_full:
+            return "the program holds more TLS sessions than are followed";
         case REMORA_LOSS_stdio_on_a_socket:
             return "have the program read and write the socket itself";
         default: return nullptr;

@@ -60,6 +60,8 @@ enum class TraceState : uint8_t {
       "end TLS in front of it; http is traced")                                                   \
     X(other_tls, in_part, "a TLS library that is not known: https by it is not seen",             \
       "http is traced, and https by OpenSSL and GnuTLS")                                          \
+    X(tls_not_followed, in_part, "TLS sessions were not followed: too many at once",              \
+      "spread them over more processes")                                                          \
     X(io_uring, in_part, "uses io_uring: what goes that way is not seen",                         \
       "switch io_uring off in its configuration")                                                 \
     X(seccomp, in_part, "a seccomp filter is on: requests that it serves are not rewritten",      \

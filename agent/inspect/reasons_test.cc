@@ -218,6 +218,11 @@ TEST_F(Judge, KnownTlsIsNoReason) {
     EXPECT_THAT(reasons(), IsEmpty());
 }
 
+TEST_F(Judge, TlsNotFollowed) {
+    owner.lost[REMORA_LOSS_tls_table_full] = 2;
+    expect_in_part("tls_not_followed");
+}
+
 TEST_F(Judge, IoUring) {
     facts.io_uring = true;
     expect_in_part("io_uring");

@@ -184,6 +184,7 @@ constexpr const char* overview =
     "  remora ps                                     which processes are traced, which not, and "
     "why\n"
     "  remora inspect PID                            all that is known of one process\n"
+    "  remora doctor                                 what this machine allows\n"
     "  remora config                                 show the settings and where they come from\n"
     "  remora config --reference                     list all settings and what they mean\n"
     "  remora version\n"
@@ -258,12 +259,24 @@ Result<CommandLine> parse_inspect(const std::vector<std::string>& words, Command
     return out;
 }
 
+Result<CommandLine> parse_doctor(const std::vector<std::string>& words, CommandLine out) {
+    CLI::App app{"Tries what this machine allows, and says what to do about what it does not.",
+                 "remora doctor"};
+    app.formatter(std::make_shared<Help>("remora doctor [flags]"));
+    app.add_flag("--json", out.doctor.json, "write JSON");
+    app.footer(
+        "The collector of OTEL_EXPORTER_OTLP_ENDPOINT is asked, too, where it is set.\n"
+        "Exit status: 0 programs can be traced here, 1 something is missing.\n");
+    if (auto parsed = parse(app, words, out); !parsed) return parsed.error();
+    return out;
+}
+
 bool asks_for_help(const std::string& word) {
     return word == "--help" || word == "-h" || word == "help";
 }
 
 Error unknown_command(const std::string& word) {
-    for (const char* command : {"run", "replay", "ps", "inspect", "config", "version"})
+    for (const char* command : {"run", "replay", "ps", "inspect", "doctor", "config", "version"})
         if (edit_distance(word, command) == 1)
             return Error{"unknown command " + word + "; did you mean remora " + command + "?"};
     return Error{"unknown command " + word + "; to trace a program: remora run -- " + word};
@@ -307,6 +320,10 @@ Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments
     if (first == "inspect") {
         out.subcommand = Subcommand::inspect;
         return parse_inspect(words, std::move(out));
+    }
+    if (first == "doctor") {
+        out.subcommand = Subcommand::doctor;
+        return parse_doctor(words, std::move(out));
     }
     if (!first.empty() && first[0] == '-')
         return Error{"unknown flag " + first + " (see remora --help)"};

@@ -8,13 +8,14 @@
 
 #include "agent/base/result.h"
 #include "agent/config/config_builder.h"
+#include "agent/main/doctor_command.h"
 #include "agent/main/inspect_command.h"
 #include "agent/main/ps_command.h"
 #include "agent/main/run_command.h"
 
 namespace remora {
 
-enum class Subcommand : uint8_t { run, replay, ps, inspect, config, version, help };
+enum class Subcommand : uint8_t { run, replay, ps, inspect, doctor, config, version, help };
 
 struct CommandLine {
     Subcommand subcommand = Subcommand::help;
@@ -22,6 +23,7 @@ struct CommandLine {
     std::string replay_file;
     PsOptions ps;
     InspectOptions inspect;
+    DoctorOptions doctor;
     ConfigBuilder config;    // with the environment and the flags
     bool reference = false;  // of Subcommand::config: what settings there are, not their values
     std::string help;        // of Subcommand::help: what to print

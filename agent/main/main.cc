@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/main/command_line.h"
+#include "agent/main/doctor_command.h"
 #include "agent/main/inspect_command.h"
 #include "agent/main/messages.h"
 #include "agent/main/print_config.h"
@@ -49,6 +50,7 @@ int run(const std::vector<std::string>& arguments) {
     switch (parsed->subcommand) {
         case Subcommand::config:
             return parsed->reference ? print_reference() : print_config(loaded);
+        case Subcommand::doctor: return doctor_command(parsed->doctor, loaded);
         case Subcommand::replay: return replay_command(parsed->replay_file, parsed->run, loaded);
         default: return run_command(parsed->run, loaded);
     }
