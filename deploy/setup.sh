@@ -12,7 +12,8 @@ set -eu
 build="g++ cmake ninja-build pkg-config libcurl4-openssl-dev zlib1g-dev libspdlog-dev libfmt-dev \
 nlohmann-json3-dev libcli11-dev libprotozero-dev libgtest-dev libgmock-dev"
 demo="python3 python3-flask gunicorn python3-requests python3-redis nginx redis-server curl"
-test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-redis nginx haproxy \
+test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-fastapi python3-uvicorn \
+python3-uvloop python3-httpx python3-django python3-gevent python3-venv python3-redis nginx haproxy \
 apache2-bin redis-server redis-tools curl wget nodejs default-jdk-headless ruby ruby-webrick perl php-cli \
 php-curl libwww-perl binutils procps libcap2-bin protobuf-compiler \
 python3-protobuf wrk openssl git libssl-dev libgnutls28-dev"

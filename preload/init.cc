@@ -12,6 +12,7 @@
 
 #include <cstring>
 
+#include "preload/carriers.h"
 #include "preload/child_environment.h"
 #include "preload/environment.h"
 #include "preload/process_state.h"
@@ -91,6 +92,7 @@ __attribute__((constructor)) void start(int argument_count, char** arguments, ch
             program_uses_libc() && attach_session(address)) {
             learn_library_path(address);
             init_process(argument_count, arguments, environment);
+            start_carrier(argument_count, arguments);
             on_exit(at_exit, nullptr);
         }
     }

@@ -88,12 +88,14 @@ class PythonTest(remora_test.TestCase):
         self.assertEqual(process.spans.one(url_path="/fail")["remora.end"], "local")
 
     def test_clients_are_children_of_the_request(self):
-        for client in ("urllib", "http.client", "requests"):
-            with self.subTest(client=client):
+        for client, carriers, join in [(c, *how) for c in ("urllib", "http.client", "requests")
+                                       for how in (("none", "thread"), ("python", "header"))]:
+            with self.subTest(client=client, carriers=carriers):
                 if client == "requests":
                     need_python("requests")
                 downstream = self.server()
-                port, process = self.service(client, downstream.port)
+                port, process = self.service(client, downstream.port,
+                                             environment={"REMORA_CARRIERS": carriers})
                 self.get(port, "/call/7")
                 process.wait_for_spans(1, kind="server")
                 process.stop()
@@ -101,7 +103,7 @@ class PythonTest(remora_test.TestCase):
                 server = process.spans.one(kind="server")
                 call = process.spans.one(kind="client")
                 self.assert_child(call, server)
-                self.assertEqual(call["remora.join"], "thread")
+                self.assertEqual(call["remora.join"], join)
                 self.assert_carries(downstream.requests[0], call)
                 self.assertGreaterEqual(call.start_ns, server.start_ns)
                 self.assertLessEqual(call.end_ns, server.end_ns)
