@@ -15,7 +15,7 @@
 
 namespace remora {
 
-enum class OtlpProtocol : uint8_t { http_protobuf, http_json };
+enum class OtlpProtocol : uint8_t { http_protobuf, http_json, grpc };
 enum class Compression : uint8_t { none, gzip };
 
 // What a person sees in the terminal.
@@ -28,6 +28,7 @@ enum class View : uint8_t {
 struct OtlpConfig {
     bool enabled = false;
     std::string endpoint = "http://localhost:4318/v1/traces";  // the whole URL
+    std::string unix_socket;                                   // instead of its host and port
     OtlpProtocol protocol = OtlpProtocol::http_protobuf;
     std::vector<std::pair<std::string, std::string>> headers;
     std::chrono::milliseconds timeout{10000};  // of one attempt

@@ -91,7 +91,7 @@ TEST(Config, ExportersAreAList) {
 TEST(Config, ABadValueWarnsOnceAndLeavesTheDefault) {
     const Variables bad = {
         {"OTEL_TRACES_EXPORTER", "zipkin"},
-        {"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT", "collector"},
         {"OTEL_TRACES_SAMPLER", "jaeger_remote"},
         {"OTEL_PROPAGATORS", "smoke"},
         {"OTEL_RESOURCE_ATTRIBUTES", "team"},
@@ -214,10 +214,10 @@ TEST(Config, AVariableOfSeveralSettingsWarnsOnce) {
 
 TEST(Config, UrlsInWarningsAndEntriesKeepTheirSecrets) {
     const LoadedConfig loaded =
-        load({{"OTEL_EXPORTER_OTLP_ENDPOINT", "me:pw@c:4318"},
+        load({{"OTEL_EXPORTER_OTLP_ENDPOINT", "me:pw@c/4318"},
               {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://me:pw@c/v1/traces?key=s3cret&x"}});
     ASSERT_EQ(loaded.warnings.size(), 1u);
-    EXPECT_THAT(loaded.warnings[0], HasSubstr("\"***@c:4318\""));
+    EXPECT_THAT(loaded.warnings[0], HasSubstr("\"***@c/4318\""));
     EXPECT_EQ(entry(loaded, "otlp.traces_endpoint").value, "http://***@c/v1/traces?key=***&x");
     EXPECT_EQ(loaded.config.otlp.endpoint, "http://me:pw@c/v1/traces?key=s3cret&x");
 }
@@ -326,15 +326,6 @@ TEST(Config, OldConventionsAreNotSpoken) {
     EXPECT_THAT(load({{"OTEL_SEMCONV_STABILITY_OPT_IN", "http,database"}}).warnings, IsEmpty());
     EXPECT_THAT(load({{"OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup,database/dup"}}).warnings,
                 ElementsAre(HasSubstr("http/dup")));
-}
-
-TEST(Config, GrpcIsSaidOnceAndSentAsHttp) {
-    const LoadedConfig loaded = load({{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"}});
-    ASSERT_EQ(loaded.warnings.size(), 1u);
-    EXPECT_THAT(loaded.warnings[0], HasSubstr("grpc"));
-    EXPECT_EQ(loaded.config.otlp.protocol, OtlpProtocol::http_protobuf);
-    EXPECT_EQ(load({{"OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"}}).config.otlp.protocol,
-              OtlpProtocol::http_json);
 }
 
 TEST(Config, AGivenBatchSizeIsNotGrown) {

@@ -6,6 +6,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/key_value_list.h"
 #include "agent/base/text.h"
+#include "agent/config/otlp_endpoint.h"
 #include "agent/config/parse_value.h"
 
 namespace remora::rule {
@@ -136,13 +137,16 @@ Status stability(std::string_view text, ConfigDraft& draft) {
 }
 
 Status otlp_protocol(std::string_view text, ConfigDraft& draft) {
-    const bool json = is(text, "http/json");
-    draft.config.otlp.protocol = json ? OtlpProtocol::http_json : OtlpProtocol::http_protobuf;
-    if (json || is(text, "http/protobuf")) return Done{};
-    if (!is(text, "grpc")) return Error{"must be http/protobuf or http/json"};
-    draft.notes.push_back(
-        "is not supported; sending http/protobuf instead: set the endpoint to the "
-        "collector's HTTP port (usually 4318)");
+    OtlpProtocol& protocol = draft.config.otlp.protocol;
+    if (is(text, "http/protobuf")) {
+        protocol = OtlpProtocol::http_protobuf;
+    } else if (is(text, "http/json")) {
+        protocol = OtlpProtocol::http_json;
+    } else if (is(text, "grpc")) {
+        protocol = OtlpProtocol::grpc;
+    } else {
+        return Error{"must be http/protobuf, http/json or grpc"};
+    }
     return Done{};
 }
 
@@ -150,12 +154,6 @@ Status otlp_compression(std::string_view text, ConfigDraft& draft) {
     if (!is_any(text, {"none", "gzip"})) return Error{"must be gzip or none"};
     draft.config.otlp.compression = is(text, "gzip") ? Compression::gzip : Compression::none;
     return Done{};
-}
-
-// The scheme of the URL says whether OTLP over HTTP is encrypted (OTLP exporter specification).
-Status otlp_insecure(std::string_view text, ConfigDraft&) {
-    bool ignored = false;
-    return otel_boolean(text, ignored);
 }
 
 Status batch_size(std::string_view text, ConfigDraft& draft) {
@@ -176,7 +174,9 @@ Status text(std::string_view value, std::string& field) {
     return Done{};
 }
 
-Status url(std::string_view text, std::string& field) { return take(parse_http_url(text), field); }
+Status otlp_endpoint(std::string_view text, std::string& field) {
+    return take(parse_otlp_endpoint(text), field);
+}
 
 Status own_boolean(std::string_view text, bool& field) {
     return take(parse_own_boolean(text), field);

@@ -23,7 +23,6 @@ Status stability(std::string_view text, ConfigDraft& draft);
 Status otlp_protocol(std::string_view text, ConfigDraft& draft);
 Status otlp_compression(std::string_view text, ConfigDraft& draft);
 Status headers(std::string_view text, ConfigDraft& draft);
-Status otlp_insecure(std::string_view text, ConfigDraft& draft);
 Status batch_size(std::string_view text, ConfigDraft& draft);
 
 // Variables of the specification that are understood, but answered with a warning.
@@ -32,7 +31,7 @@ Status no_entities(std::string_view text, ConfigDraft& draft);
 
 // Into one field.
 Status text(std::string_view value, std::string& field);
-Status url(std::string_view text, std::string& field);
+Status otlp_endpoint(std::string_view text, std::string& field);
 Status own_boolean(std::string_view text, bool& field);
 Status otel_boolean(std::string_view text, bool& field);
 Status readable_file(std::string_view path, std::string& field);

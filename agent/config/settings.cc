@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/settings.h"
 
+#include "agent/config/otlp_endpoint.h"
 #include "agent/config/parse_value.h"
 #include "agent/config/setting_rules.h"
 
@@ -41,13 +42,13 @@ const std::vector<Setting>& table() {
         {"exporters", {"OTEL_TRACES_EXPORTER"}, "(`otlp` where an endpoint is given)",
          "otlp, console (lines on standard error), none, or a list", rule::exporters},
         {"otlp.endpoint", {"OTEL_EXPORTER_OTLP_ENDPOINT"}, "http://localhost:4318",
-         "base URL; `/v1/traces` is appended",
-         [](Text v, Draft& d) { return rule::url(v, d.otlp_endpoint); }, Shown::url},
+         "base URL, `/v1/traces` is appended; or `unix:/PATH`; or HOST:PORT; of grpc port 4317",
+         [](Text v, Draft& d) { return rule::otlp_endpoint(v, d.otlp_endpoint); }, Shown::url},
         {"otlp.traces_endpoint", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"},
          "(`otlp.endpoint` and `/v1/traces`)", "whole URL, used as it is",
-         [](Text v, Draft& d) { return rule::url(v, d.otlp_traces_endpoint); }, Shown::url},
+         [](Text v, Draft& d) { return rule::otlp_endpoint(v, d.otlp_traces_endpoint); }, Shown::url},
         {"otlp.protocol", {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"},
-         "http/protobuf", "or `http/json`; grpc is not supported: a warning, and http/protobuf",
+         "http/protobuf", "or `http/json` or `grpc`",
          rule::otlp_protocol},
         {"otlp.headers", {"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"}, "",
          "`name=value,...`, values percent-encoded; not shown by `remora config`",
@@ -70,8 +71,8 @@ const std::vector<Setting>& table() {
          {"OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"}, "", "PEM file",
          [](Text v, Draft& d) { return rule::readable_file(v, d.config.otlp.client_key); }},
         {"otlp.insecure", {"OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"},
-         "false", "for grpc alone: no effect, the scheme of the endpoint decides",
-         rule::otlp_insecure},
+         "false", "of grpc to an endpoint without a scheme: no TLS",
+         [](Text v, Draft& d) { return rule::otel_boolean(v, d.otlp_insecure); }},
         {"batch.schedule_delay", {"OTEL_BSP_SCHEDULE_DELAY"}, "5000",
          "ms that a span waits at most for its batch",
          [](Text v, Draft& d) { return rule::delay(v, d.config.batch.schedule_delay); }},
@@ -135,10 +136,11 @@ const std::vector<Setting>& table() {
 void resolve_endpoint(ConfigDraft& draft) {
     OtlpConfig& otlp = draft.config.otlp;
     if (!draft.otlp_traces_endpoint.empty()) {
-        otlp.endpoint = draft.otlp_traces_endpoint;
+        set_otlp_endpoint(otlp, draft.otlp_traces_endpoint, false, draft.otlp_insecure);
     } else if (!draft.otlp_endpoint.empty()) {
-        otlp.endpoint = traces_url(draft.otlp_endpoint);
+        set_otlp_endpoint(otlp, draft.otlp_endpoint, true, draft.otlp_insecure);
     } else {
+        if (otlp.protocol == OtlpProtocol::grpc) otlp.endpoint = "http://localhost:4317";
         return;
     }
     // A collector named on the command line is meant, whatever the environment lists.

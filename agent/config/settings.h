@@ -18,6 +18,7 @@ struct ConfigDraft {
     Config config;
     std::string otlp_endpoint;         // base URL
     std::string otlp_traces_endpoint;  // whole URL
+    bool otlp_insecure = false;        // an endpoint without a scheme has no TLS
     bool endpoint_forced = false;      // a flag named a collector
     bool exporters_given = false;
     bool exporters_forced = false;

@@ -51,7 +51,9 @@ BatchProcessor::BatchProcessor(std::unique_ptr<SpanExporter> exporter, const Bat
     : exporter_(std::move(exporter)),
       config_(config),
       count_loss_(std::move(count_loss)),
-      worker_([this] { work(); }) {}
+      working_(exporter_->most_in_flight()) {
+    for (size_t i = working_; i > 0; --i) workers_.emplace_back([this] { work(); });
+}
 
 BatchProcessor::~BatchProcessor() { stop(Clock::now()); }
 
@@ -61,12 +63,12 @@ void BatchProcessor::on_span(Span&& span) {
     {
         const std::lock_guard lock(mutex_);
         if (stopping_ || queue_.size() >= config_.max_queue_size ||
-            queue_bytes_ + bytes > config_.max_queue_bytes) {
+            held_bytes_ + bytes > config_.max_queue_bytes) {
             ++counts_.dropped;
         } else {
             if (queue_.empty()) oldest_ = Clock::now();
             queue_.push_back({std::move(span), bytes});
-            queue_bytes_ += bytes;
+            held_bytes_ += bytes;
             ++accepted_;
             // At one to start the clock of the delay, at a full batch to send it.
             wake = queue_.size() == 1 || queue_.size() == config_.max_export_batch_size;
@@ -84,7 +86,7 @@ bool BatchProcessor::force_flush(TimePoint deadline) {
     const uint64_t target = accepted_;
     flush_until_ = std::max(flush_until_, target);
     wake_.notify_one();
-    return progress_.wait_until(lock, deadline, [&] { return finished_ >= target; });
+    return progress_.wait_until(lock, deadline, [&] { return finished() >= target; });
 }
 
 void BatchProcessor::begin_stop(TimePoint deadline) {
@@ -94,12 +96,13 @@ void BatchProcessor::begin_stop(TimePoint deadline) {
         stop_deadline_ = std::min(stop_deadline_, deadline);
     }
     exporter_->hurry(deadline);
-    wake_.notify_one();
+    wake_.notify_all();
 }
 
 void BatchProcessor::stop(TimePoint deadline) {
     begin_stop(deadline);
-    if (worker_.joinable()) worker_.join();
+    for (std::jthread& worker : workers_)
+        if (worker.joinable()) worker.join();
 }
 
 ExportCounts BatchProcessor::counts() const {
@@ -110,15 +113,8 @@ ExportCounts BatchProcessor::counts() const {
 void BatchProcessor::work() {
     block_signals();
     std::unique_lock lock(mutex_);
-    while (wait_for_batch(lock)) {
-        const std::vector<Span> batch = take_batch();
-        const TimePoint deadline = std::min(Clock::now() + config_.export_timeout, stop_deadline_);
-        lock.unlock();
-        export_batch(batch, deadline);
-        lock.lock();
-        finished_ += batch.size();
-        progress_.notify_all();
-    }
+    export_batches(lock);
+    if (--working_ > 0) return;
     drop_rest(lock);
     const TimePoint deadline = stop_deadline_;
     lock.unlock();
@@ -126,11 +122,28 @@ void BatchProcessor::work() {
     [[maybe_unused]] const Status status = exporter_->stop(deadline);
 }
 
+void BatchProcessor::export_batches(std::unique_lock<std::mutex>& lock) {
+    while (wait_for_batch(lock)) {
+        InFlight place{};
+        {
+            const std::vector<Span> batch = take_batch(place);
+            const TimePoint deadline =
+                std::min(Clock::now() + config_.export_timeout, stop_deadline_);
+            // What is left may be a batch for somebody else.
+            if (!queue_.empty()) wake_.notify_one();
+            lock.unlock();
+            export_batch(batch, deadline);
+        }
+        lock.lock();
+        finish_batch(place);
+    }
+}
+
 // False: there is nothing left to do, or no time.
 bool BatchProcessor::wait_for_batch(std::unique_lock<std::mutex>& lock) {
     for (;;) {
         if (stopping_) return !queue_.empty() && Clock::now() < stop_deadline_;
-        const bool flush = finished_ < flush_until_;
+        const bool flush = taken_ < flush_until_;
         if (!queue_.empty() && (flush || queue_.size() >= config_.max_export_batch_size ||
                                 Clock::now() >= oldest_ + config_.schedule_delay))
             return true;
@@ -141,18 +154,32 @@ bool BatchProcessor::wait_for_batch(std::unique_lock<std::mutex>& lock) {
     }
 }
 
-std::vector<Span> BatchProcessor::take_batch() {
+std::vector<Span> BatchProcessor::take_batch(InFlight& place) {
     const size_t most = std::max(config_.max_export_batch_size, config_.max_grown_batch_size);
     const size_t count = std::min(queue_.size(), most);
     std::vector<Span> batch;
     batch.reserve(count);
+    place.first = taken_;
+    taken_ += count;
+    in_flight_.insert(place.first);
     for (size_t i = 0; i < count; ++i) {
-        queue_bytes_ -= queue_.front().bytes;
+        place.bytes += queue_.front().bytes;
         batch.push_back(std::move(queue_.front().span));
         queue_.pop_front();
     }
     oldest_ = Clock::now();  // what stays waits for at most one more delay
     return batch;
+}
+
+void BatchProcessor::finish_batch(const InFlight& place) {
+    in_flight_.erase(place.first);
+    held_bytes_ -= place.bytes;
+    progress_.notify_all();
+}
+
+// Everything that was queued before this one is done with.
+uint64_t BatchProcessor::finished() const {
+    return in_flight_.empty() ? taken_ : *in_flight_.begin();
 }
 
 void BatchProcessor::export_batch(const std::vector<Span>& batch, TimePoint deadline) {
@@ -166,8 +193,8 @@ void BatchProcessor::drop_rest(std::unique_lock<std::mutex>& lock) {
     const size_t count = queue_.size();
     if (count == 0) return;
     queue_.clear();
-    queue_bytes_ = 0;
-    finished_ += count;
+    held_bytes_ = 0;
+    taken_ += count;
     counts_.failed += count;
     progress_.notify_all();
     lock.unlock();

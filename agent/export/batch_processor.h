@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A bounded queue in front of one exporter, and the thread that empties it in batches.
+// A bounded queue in front of one exporter, and the threads that empty it in batches: one for each
+// request that the exporter lets be in flight.
 //
 // A batch leaves when OTEL_BSP_MAX_EXPORT_BATCH_SIZE spans wait or the oldest has waited for
 // OTEL_BSP_SCHEDULE_DELAY. A queue that has grown meanwhile is sent in larger batches, so that a
@@ -13,6 +14,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -58,9 +60,18 @@ private:
         size_t bytes;
     };
 
+    // Of a batch that is being exported: its place in the order of queueing, and its bytes.
+    struct InFlight {
+        uint64_t first;
+        size_t bytes;
+    };
+
     void work();
+    void export_batches(std::unique_lock<std::mutex>& lock);
     bool wait_for_batch(std::unique_lock<std::mutex>& lock);
-    std::vector<Span> take_batch();
+    std::vector<Span> take_batch(InFlight& place);
+    void finish_batch(const InFlight& place);
+    [[nodiscard]] uint64_t finished() const;
     void export_batch(const std::vector<Span>& batch, TimePoint deadline);
     void drop_rest(std::unique_lock<std::mutex>& lock);
 
@@ -72,16 +83,18 @@ private:
     std::condition_variable wake_;
     std::condition_variable progress_;
     std::deque<Queued> queue_;
-    size_t queue_bytes_ = 0;
-    TimePoint oldest_{};        // when the front was queued
-    uint64_t accepted_ = 0;     // spans ever queued
-    uint64_t finished_ = 0;     // spans ever taken out and done with
-    uint64_t flush_until_ = 0;  // in terms of accepted_
+    std::set<uint64_t> in_flight_;  // the first span of each batch, in terms of accepted_
+    size_t held_bytes_ = 0;         // of the queue and of what is in flight
+    TimePoint oldest_{};            // when the front was queued
+    uint64_t accepted_ = 0;         // spans ever queued
+    uint64_t taken_ = 0;            // spans ever taken out
+    uint64_t flush_until_ = 0;      // in terms of accepted_
     ExportCounts counts_;
     bool stopping_ = false;
     TimePoint stop_deadline_ = TimePoint::max();
 
-    std::jthread worker_;  // last: it uses all of the above
+    size_t working_ = 0;
+    std::vector<std::jthread> workers_;  // last: they use all of the above
 };
 
 // Roughly what a span occupies, its strings included.

@@ -8,7 +8,7 @@
 
 #include "agent/export/console_exporter.h"
 #include "agent/export/file_exporter.h"
-#include "agent/export/otlp_http_exporter.h"
+#include "agent/export/otlp_exporter.h"
 
 namespace remora {
 namespace {
@@ -25,7 +25,7 @@ Result<std::vector<std::unique_ptr<BatchProcessor>>> make_exporters(const Config
                                                                     const CountLoss& count_loss) {
     std::vector<std::unique_ptr<BatchProcessor>> processors;
     if (config.otlp.enabled) {
-        auto otlp = OtlpHttpExporter::create(config.otlp, count_loss, std::random_device()());
+        auto otlp = make_otlp_exporter(config.otlp, count_loss, std::random_device()());
         if (!otlp) return otlp.error();
         processors.push_back(
             std::make_unique<BatchProcessor>(std::move(*otlp), config.batch, count_loss));

@@ -2,6 +2,7 @@
 #include "agent/export/http_poster.h"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <mutex>
 
 #include "agent/base/printable.h"
+#include "agent/base/text.h"
 
 namespace remora {
 namespace {
@@ -30,6 +32,26 @@ size_t append_body(char* data, size_t, size_t size, void* user) {
     auto& body = *static_cast<std::string*>(user);
     if (body.size() + size > HttpPoster::body_limit) return 0;  // ends the transfer
     body.append(data, size);
+    return size;
+}
+
+struct Fields {
+    std::vector<std::pair<std::string, std::string>> list;
+    size_t bytes = 0;
+};
+
+// Headers, then trailers; libcurl makes no difference. A new status line begins a new answer.
+size_t append_field(char* data, size_t, size_t size, void* user) {
+    auto& fields = *static_cast<Fields*>(user);
+    std::string_view line(data, size);
+    while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
+    if (line.rfind("HTTP/", 0) == 0) fields = {};
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return size;
+    if ((fields.bytes += size) > HttpPoster::fields_limit) return 0;  // ends the transfer
+    std::string name(line.substr(0, colon));
+    for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    fields.list.emplace_back(std::move(name), trim_text(line.substr(colon + 1)));
     return size;
 }
 
@@ -68,14 +90,16 @@ struct HttpPoster::Curl {
     std::unique_ptr<curl_slist, FreeList> headers;
     char problem[CURL_ERROR_SIZE] = {};
     std::string body;
-    std::atomic<Clock::rep> limit{Clock::time_point::max().time_since_epoch().count()};
+    Fields fields;
+    bool may_connect = true;
+    bool was_refused_socket = false;
 
-    [[nodiscard]] Clock::time_point bounded(Clock::time_point deadline) const {
-        return std::min(deadline, Clock::time_point(Clock::duration(limit.load())));
-    }
     void set_options(const HttpPosterOptions& options);
-    bool run(Clock::time_point deadline, CURLcode& code);
+    HttpReply post(Clock::time_point deadline, const std::atomic<Clock::rep>& limit);
+    HttpReply post_http2(Clock::time_point deadline, const std::atomic<Clock::rep>& limit);
+    bool run(Clock::time_point deadline, const std::atomic<Clock::rep>& limit, CURLcode& code);
     HttpReply reply(bool finished, CURLcode code);
+    static curl_socket_t open_socket(void* user, curlsocktype, curl_sockaddr* address);
 };
 
 void HttpPoster::Curl::set_options(const HttpPosterOptions& options) {
@@ -91,6 +115,16 @@ void HttpPoster::Curl::set_options(const HttpPosterOptions& options) {
     curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, append_body);
     curl_easy_setopt(handle, CURLOPT_WRITEDATA, &body);
     curl_easy_setopt(handle, CURLOPT_USERAGENT, "remora/" REMORA_VERSION);
+    if (!options.unix_socket.empty())
+        curl_easy_setopt(handle, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
+    if (options.http2) {
+        curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+        curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, this);
+        curl_easy_setopt(handle, CURLOPT_HTTPPROXYTUNNEL, 1L);  // a proxy may speak HTTP/1 only
+        curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, append_field);
+        curl_easy_setopt(handle, CURLOPT_HEADERDATA, &fields);
+        curl_easy_setopt(handle, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    }
     if (!options.certificate.empty())
         curl_easy_setopt(handle, CURLOPT_CAINFO, options.certificate.c_str());
     if (!options.client_certificate.empty())
@@ -107,7 +141,8 @@ void HttpPoster::Curl::set_options(const HttpPosterOptions& options) {
 
 // False: the deadline came first. The multi interface, because it can be woken and never blocks
 // beyond what it is told.
-bool HttpPoster::Curl::run(Clock::time_point deadline, CURLcode& code) {
+bool HttpPoster::Curl::run(Clock::time_point deadline, const std::atomic<Clock::rep>& limit,
+                           CURLcode& code) {
     for (;;) {
         int running = 0;
         if (curl_multi_perform(multi.get(), &running) != CURLM_OK) {
@@ -120,11 +155,49 @@ bool HttpPoster::Curl::run(Clock::time_point deadline, CURLcode& code) {
                 code = message->data.result;
                 return true;
             }
-        const auto wait = std::chrono::ceil<milliseconds>(bounded(deadline) - Clock::now());
+        const Clock::time_point end =
+            std::min(deadline, Clock::time_point(Clock::duration(limit.load())));
+        const auto wait = std::chrono::ceil<milliseconds>(end - Clock::now());
         if (wait.count() <= 0) return false;
         const auto most = std::min<milliseconds>(wait, milliseconds(60000));
         curl_multi_poll(multi.get(), nullptr, 0, static_cast<int>(most.count()), nullptr);
     }
+}
+
+// One try with the options that are set.
+HttpReply HttpPoster::Curl::post(Clock::time_point deadline, const std::atomic<Clock::rep>& limit) {
+    body.clear();
+    fields = {};
+    problem[0] = '\0';
+    was_refused_socket = false;
+    HttpReply answer;
+    answer.problem = "libcurl refused the request";
+    if (curl_multi_add_handle(multi.get(), easy.get()) != CURLM_OK) return answer;
+    CURLcode code = CURLE_OK;
+    const bool finished = run(deadline, limit, code);
+    answer = reply(finished, code);
+    curl_multi_remove_handle(multi.get(), easy.get());
+    return answer;
+}
+
+// libcurl 7.88 fails where it uses a connection again that was made with "prior knowledge", and
+// would begin a new one in HTTP/1 without it. So first without it and without new connections.
+HttpReply HttpPoster::Curl::post_http2(Clock::time_point deadline,
+                                       const std::atomic<Clock::rep>& limit) {
+    curl_easy_setopt(easy.get(), CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2_0});
+    may_connect = false;
+    HttpReply answer = post(deadline, limit);
+    may_connect = true;
+    if (!was_refused_socket) return answer;
+    curl_easy_setopt(easy.get(), CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE});
+    return post(deadline, limit);
+}
+
+curl_socket_t HttpPoster::Curl::open_socket(void* user, curlsocktype, curl_sockaddr* address) {
+    auto& self = *static_cast<Curl*>(user);
+    self.was_refused_socket = !self.may_connect;
+    if (!self.may_connect) return CURL_SOCKET_BAD;
+    return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 HttpReply HttpPoster::Curl::reply(bool finished, CURLcode code) {
@@ -137,12 +210,14 @@ HttpReply HttpPoster::Curl::reply(bool finished, CURLcode code) {
         reply.problem = !finished            ? "no answer in time"
                         : problem[0] != '\0' ? printable(problem)
                                              : curl_easy_strerror(code);
+        reply.timed_out = !finished;
         reply.unreachable = finished && is_unreachable(code);
         reply.permanent = finished && is_permanent(code);
         return reply;
     }
     reply.status = static_cast<int>(status);
     reply.body = std::move(body);
+    reply.fields = std::move(fields.list);
     char* text = nullptr;
     if (curl_easy_getinfo(easy.get(), CURLINFO_CONTENT_TYPE, &text) == CURLE_OK && text != nullptr)
         reply.content_type = text;
@@ -159,38 +234,62 @@ HttpReply HttpPoster::Curl::reply(bool finished, CURLcode code) {
 Result<std::unique_ptr<HttpPoster>> HttpPoster::create(const HttpPosterOptions& options) {
     static std::once_flag once;
     std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-    auto curl = std::make_unique<Curl>();
-    curl->easy.reset(curl_easy_init());
-    curl->multi.reset(curl_multi_init());
-    if (!curl->easy || !curl->multi) return Error{"libcurl cannot be initialised"};
-    curl->set_options(options);
-    return std::unique_ptr<HttpPoster>(new HttpPoster(std::move(curl)));
+    std::unique_ptr<HttpPoster> poster(new HttpPoster(options));
+    auto first = poster->make_connection();
+    if (!first) return Error{"libcurl cannot be initialised"};
+    poster->idle_.push_back(std::move(first));
+    return poster;
 }
 
-HttpPoster::HttpPoster(std::unique_ptr<Curl> curl) : curl_(std::move(curl)) {}
+HttpPoster::HttpPoster(const HttpPosterOptions& options) : options_(options) {}
 HttpPoster::~HttpPoster() = default;
 
 HttpReply HttpPoster::post(std::string_view body, TimePoint deadline) {
-    CURL* handle = curl_->easy.get();
-    curl_->body.clear();
-    curl_->problem[0] = '\0';
+    std::unique_ptr<Curl> connection = take_connection();
+    HttpReply reply;
+    reply.problem = "libcurl refused the request";
+    if (!connection) return reply;
+    CURL* handle = connection->easy.get();
     curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
     curl_easy_setopt(handle, CURLOPT_POSTFIELDS, body.data());
-    if (curl_multi_add_handle(curl_->multi.get(), handle) != CURLM_OK) {
-        HttpReply failed;
-        failed.problem = "libcurl refused the request";
-        return failed;
-    }
-    CURLcode code = CURLE_OK;
-    const bool finished = curl_->run(deadline, code);
-    HttpReply reply = curl_->reply(finished, code);
-    curl_multi_remove_handle(curl_->multi.get(), handle);
+    reply = options_.http2 ? connection->post_http2(deadline, limit_)
+                           : connection->post(deadline, limit_);
+    return_connection(std::move(connection));
     return reply;
 }
 
 void HttpPoster::limit(TimePoint deadline) noexcept {
-    curl_->limit.store(deadline.time_since_epoch().count());
-    curl_multi_wakeup(curl_->multi.get());
+    limit_.store(deadline.time_since_epoch().count());
+    const std::lock_guard lock(mutex_);
+    for (Curl* connection : busy_) curl_multi_wakeup(connection->multi.get());
+}
+
+std::unique_ptr<HttpPoster::Curl> HttpPoster::make_connection() const {
+    auto connection = std::make_unique<Curl>();
+    connection->easy.reset(curl_easy_init());
+    connection->multi.reset(curl_multi_init());
+    if (!connection->easy || !connection->multi) return nullptr;
+    connection->set_options(options_);
+    return connection;
+}
+
+std::unique_ptr<HttpPoster::Curl> HttpPoster::take_connection() {
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<Curl> connection;
+    if (idle_.empty()) {
+        connection = make_connection();
+    } else {
+        connection = std::move(idle_.back());
+        idle_.pop_back();
+    }
+    if (connection) busy_.push_back(connection.get());
+    return connection;
+}
+
+void HttpPoster::return_connection(std::unique_ptr<Curl> connection) {
+    const std::lock_guard lock(mutex_);
+    busy_.erase(std::find(busy_.begin(), busy_.end(), connection.get()));
+    idle_.push_back(std::move(connection));
 }
 
 }  // namespace remora

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// POSTs bodies to one URL over a kept connection, by libcurl. One thread posts; limit() may be
-// called from any. Redirects are not followed: they would carry credentials elsewhere.
+// POSTs bodies to one URL over kept connections, by libcurl: as many as there are posts at a time.
+// Any thread. Redirects are not followed: they would carry credentials elsewhere.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/result.h"
@@ -20,6 +23,8 @@ struct HttpPosterOptions {
     std::string certificate;                // PEM file of authorities; empty: the system's
     std::string client_certificate;
     std::string client_key;
+    std::string unix_socket;  // connects to this path instead of the URL's host
+    bool http2 = false;       // and nothing else, from the first byte (RFC 9113, 3.3)
 };
 
 struct HttpReply {
@@ -28,9 +33,12 @@ struct HttpReply {
     std::string content_type;
     std::string location;  // of a redirect
     std::optional<std::chrono::seconds> retry_after;
+    // Over HTTP/2: headers and trailers as they came, names in lower case.
+    std::vector<std::pair<std::string, std::string>> fields;
 
     std::string problem;
     bool unreachable = false;  // never got a connection
+    bool timed_out = false;    // the deadline came first
     bool permanent = false;    // trying again can't help: a bad certificate, a bad URL
 };
 
@@ -48,11 +56,20 @@ public:
 
     // More of an answer than this is not read.
     static constexpr size_t body_limit = size_t{1} << 20;
+    static constexpr size_t fields_limit = size_t{64} << 10;
 
 private:
     struct Curl;
-    explicit HttpPoster(std::unique_ptr<Curl> curl);
-    std::unique_ptr<Curl> curl_;
+    explicit HttpPoster(const HttpPosterOptions& options);
+    std::unique_ptr<Curl> make_connection() const;
+    std::unique_ptr<Curl> take_connection();
+    void return_connection(std::unique_ptr<Curl> connection);
+
+    const HttpPosterOptions options_;
+    std::atomic<TimePoint::rep> limit_{TimePoint::max().time_since_epoch().count()};
+    std::mutex mutex_;                         // guards the two below
+    std::vector<std::unique_ptr<Curl>> idle_;  // the last one used is the next one
+    std::vector<Curl*> busy_;
 };
 
 }  // namespace remora

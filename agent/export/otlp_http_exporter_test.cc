@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Against tests/support/collector.py, which answers well or badly over a real socket.
-#include "agent/export/otlp_http_exporter.h"
+#include "agent/export/otlp_exporter.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -32,7 +32,7 @@ protected:
         create(config);
     }
     void create(const OtlpConfig& config) {
-        auto made = OtlpHttpExporter::create(
+        auto made = make_otlp_exporter(
             config, [this](remora_loss, uint64_t count) { rejected_ += count; }, 1,
             [this](FailureLog::Level, const std::string& line) { lines_.push_back(line); });
         ASSERT_TRUE(made);
@@ -48,7 +48,7 @@ protected:
     }
 
     std::optional<test::CollectorProcess> collector_;
-    std::unique_ptr<OtlpHttpExporter> exporter_;
+    std::unique_ptr<RetryingExporter> exporter_;
     std::vector<Span> batch_ = {
         test::full_span(test::resource_of("shop")),
         test::make_span(1, 2, 0, SpanKind::server, "plain", 1, 2, test::resource_of("stock"))};

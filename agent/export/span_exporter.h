@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A destination of finished spans. Called from one thread at a time (the batcher's), but for
-// hurry().
+// A destination of finished spans. export_spans() is called from the batcher's threads, at most
+// most_in_flight() of them at a time.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,7 @@ public:
     // the deadline. A partial success is not an error; the exporter counts and reports it.
     virtual Status export_spans(const std::vector<Span>& batch,
                                 std::chrono::steady_clock::time_point deadline) = 0;
+    [[nodiscard]] virtual size_t most_in_flight() const { return 1; }
     // The agent is about to leave: whatever is running or still comes has to end by then. From any
     // thread.
     virtual void hurry(std::chrono::steady_clock::time_point /*deadline*/) noexcept {}

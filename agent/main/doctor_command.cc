@@ -14,7 +14,7 @@
 #include "agent/base/utf8.h"
 #include "agent/config/parse_value.h"
 #include "agent/control/child_environment.h"
-#include "agent/export/otlp_http_exporter.h"
+#include "agent/export/otlp_exporter.h"
 #include "agent/inspect/machine_checks.h"
 #include "agent/main/preload_trial.h"
 #include "agent/main/process_output.h"
@@ -31,7 +31,7 @@ constexpr const char* probes_title =
 
 // Sends no span at all, which every collector accepts.
 std::string try_collector(const OtlpConfig& config) {
-    auto exporter = OtlpHttpExporter::create(
+    auto exporter = make_otlp_exporter(
         config, [](remora_loss, uint64_t) {}, 1, [](auto&&...) {});
     if (!exporter) return exporter.error().text();
     const auto deadline = Clock::now() + collector_time;

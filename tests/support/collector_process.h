@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs tests/support/collector.py for the life of the object. Ends it through its stdin.
+// Runs tests/support/collector.py, or another of its kind, for the life of the object. Ends it
+// through its stdin.
 #pragma once
 
 #include <fcntl.h>
@@ -21,13 +22,14 @@ namespace remora::test {
 class CollectorProcess {
 public:
     // Further arguments of collector.py, e.g. {"--mode", "503,200"}.
-    explicit CollectorProcess(std::vector<std::string> arguments = {}) {
+    explicit CollectorProcess(std::vector<std::string> arguments = {},
+                              const std::string& script = "collector.py") {
         char name[] = "/tmp/remora-collector-XXXXXX";
         const int fd = ::mkstemp(name);
         if (fd >= 0) ::close(fd);
         record_path_ = name;
         std::vector<std::string> words = {"/usr/bin/python3",
-                                          REMORA_SOURCE_DIR "/tests/support/collector.py",
+                                          REMORA_SOURCE_DIR "/tests/support/" + script,
                                           "--record", record_path_};
         words.insert(words.end(), arguments.begin(), arguments.end());
         start(words);
@@ -44,6 +46,7 @@ public:
     [[nodiscard]] std::string url() const {
         return "http://127.0.0.1:" + std::to_string(port_) + "/v1/traces";
     }
+    [[nodiscard]] int port() const { return port_; }
     // What has come so far: one record per request, see collector.py.
     [[nodiscard]] std::vector<nlohmann::json> records() const {
         std::vector<nlohmann::json> found;

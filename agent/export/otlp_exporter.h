@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// OTLP by the protocol that the configuration names.
+#pragma once
+
+#include <memory>
+
+#include "agent/config/config.h"
+#include "agent/export/retrying_exporter.h"
+
+namespace remora {
+
+// seed: of the jitter. log: for tests.
+Result<std::unique_ptr<RetryingExporter>> make_otlp_exporter(const OtlpConfig& config,
+                                                             CountLoss count_loss, uint64_t seed,
+                                                             FailureLog::Write log = {});
+
+}  // namespace remora
