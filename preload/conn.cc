@@ -7,17 +7,14 @@
 #include <unistd.h>
 
 #include "preload/lane_writer.h"
+#include "preload/opening.h"
 #include "preload/pool.h"
 #include "preload/process_state.h"
 #include "preload/real.h"
 #include "preload/session.h"
 #include "preload/stream.h"
+#include "preload/thread_cleanup.h"
 #include "preload/thread_state.h"
-
-// Still part of glibc's interface for the libraries that were built with its old headers, and of
-// musl's. The newer form needs a jump buffer for each call, or exceptions.
-extern "C" void _pthread_cleanup_push(_pthread_cleanup_buffer*, void (*)(void*), void*) noexcept;
-extern "C" void _pthread_cleanup_pop(_pthread_cleanup_buffer*, int) noexcept;
 
 namespace remora::shim {
 
@@ -381,7 +378,10 @@ void note_closing(int fd) noexcept {
     if (entry == nullptr) return;
     Conn* conn = entry->load(std::memory_order_acquire);
     if (conn == nullptr) return;
-    if (is_real(conn) && in_vfork_child()) return;
+    if (is_real(conn)) {
+        if (in_vfork_child()) return;
+        note_closing_unconnected(*conn, fd);
+    }
     put(fd, nullptr);
 }
 

@@ -96,6 +96,7 @@ struct Conn {
     uint64_t cookie = 0;        // SO_COOKIE; 0: not asked for yet
     uint64_t connect_ns = 0;    // when connect() began; 0: opened by somebody else
     uint32_t connect_thread = 0;
+    std::atomic<uint32_t> opening{0};  // how it comes about, until that is told: opening.h
     remora_address peer{};
     TlsFacts tls;
     // Inside TLS: the plain connection that carries the records, if it is known, and which life.

@@ -119,6 +119,17 @@ void record_tracestate(Exchange& exchange) noexcept {
     slot->exchange.tracestate_size = exchange.tracestate_size;
 }
 
+void decide_connect(Exchange& exchange) noexcept {
+    Parent parent;
+    find_parent(parent);
+    begin_change(exchange);
+    exchange.join = static_cast<uint8_t>(parent.join);
+    if (parent.known()) copy_tracestate(exchange, parent.snapshot);
+    draw_ids(exchange, parent.known() ? &parent.snapshot.context : nullptr);
+    end_change(exchange);
+    record_decision(exchange);
+}
+
 void decide(Conn& conn, Direction& direction, Call& call) noexcept {
     const uint32_t index = direction.current;
     if (index == 0 || direction.kind != MessageKind::request) return;

@@ -208,4 +208,42 @@ void forget_live_spans() noexcept {
     unlisted_origins.store(0, std::memory_order_relaxed);
 }
 
+void reset_exchange(Exchange& exchange) noexcept {
+    begin_change(exchange);
+    exchange.next = 0;
+    exchange.context = SpanContext{};
+    exchange.parent = exchange.origin = SpanId{};
+    exchange.slot = SlotRef{};
+    exchange.tracestate = 0;
+    exchange.tracestate_size = exchange.marks = 0;
+    exchange.opening_recorded = exchange.request_captured = exchange.response_captured = 0;
+    exchange.recorded_tracestate = 0;
+    exchange.reader.store(nullptr, std::memory_order_relaxed);
+    exchange.key = 0;
+    exchange.answer_hint = 0;
+    exchange.batch = 1;
+    exchange.answered = exchange.sequence = 0;
+    exchange.role = REMORA_ROLE_UNKNOWN;
+    exchange.join = REMORA_JOIN_ROOT;
+    exchange.decided = exchange.inserted = exchange.listed = exchange.origin_listed = false;
+    exchange.origin_unlisted = exchange.may_switch = false;
+    exchange.one_way = exchange.request_planned = exchange.carries_context = false;
+    exchange.progress.store(0, std::memory_order_relaxed);
+    exchange.start_ns = exchange.response_end_ns = 0;
+    exchange.request_bytes = exchange.request_body_bytes = 0;
+    exchange.response_bytes = exchange.response_body_bytes = 0;
+}
+
+void retire(uint32_t index) noexcept {
+    Exchange& exchange = exchange_at(index);
+    begin_change(exchange);
+    exchange.decided = false;
+    exchange.reader.store(nullptr, std::memory_order_relaxed);
+    exchange.context = SpanContext{};
+    free_tracestate(exchange.tracestate);
+    exchange.tracestate = 0;
+    end_change(exchange);
+    free_exchange(index);
+}
+
 }  // namespace remora::shim

@@ -66,6 +66,10 @@ struct Exchange {
 uint32_t allocate_exchange() noexcept;
 void free_exchange(uint32_t index) noexcept;
 Exchange& exchange_at(uint32_t index) noexcept;  // index came from allocate_exchange
+// A new life: everything as at first, within a change that end_change() ends.
+void reset_exchange(Exchange& exchange) noexcept;
+// Nobody finds it any more, and it may begin a new life.
+void retire(uint32_t index) noexcept;
 
 // What others may know of an open exchange: a consistent copy.
 struct ContextSnapshot {

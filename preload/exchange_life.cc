@@ -3,6 +3,7 @@
 
 #include <ctime>
 
+#include "preload/opening.h"
 #include "preload/process_state.h"
 #include "preload/session.h"
 #include "preload/thread_state.h"
@@ -53,11 +54,17 @@ bool unqueue(Conn& conn, uint32_t index) noexcept {
     return true;
 }
 
+void tell_opening(Conn& conn, const Exchange& exchange) noexcept {
+    if (exchange.sequence != 0) return;
+    opening_told(conn, exchange.opening_recorded == 0 ? nullptr : exchange.slot.slot()->payload);
+}
+
 // The request is all with the kernel, or all with the program.
 void settle_request(Conn& conn, uint32_t index, Call& call) noexcept {
     Exchange& exchange = exchange_at(index);
     if (exchange.slot)
         __atomic_store_n(&record_of(exchange).request_end_ns, call.now(), __ATOMIC_RELAXED);
+    tell_opening(conn, exchange);
     if (exchange.one_way) return finish_exchange(conn, index, REMORA_END_COMPLETE, 0, call.now());
     // The answer may have come before the request was whole: then the exchange ends now.
     if (exchange.progress.fetch_or(progress_request_done, std::memory_order_acq_rel) &
@@ -70,38 +77,19 @@ uint32_t make_exchange(Conn& conn, Call& call) noexcept {
     const uint32_t index = allocate_exchange();
     if (index == 0) return 0;
     Exchange& exchange = exchange_at(index);
-    begin_change(exchange);
-    exchange.next = 0;
-    exchange.context = SpanContext{};
-    exchange.parent = exchange.origin = SpanId{};
-    exchange.slot = SlotRef{};
-    exchange.tracestate = 0;
-    exchange.tracestate_size = exchange.marks = 0;
-    exchange.opening_recorded = exchange.request_captured = exchange.response_captured = 0;
-    exchange.reader.store(nullptr, std::memory_order_relaxed);
-    exchange.key = 0;
-    exchange.answer_hint = 0;
-    exchange.batch = 1;
-    exchange.answered = 0;
+    reset_exchange(exchange);
     exchange.sequence = conn.sequence++;
     exchange.role = conn.role;
-    exchange.join = REMORA_JOIN_ROOT;
-    exchange.decided = exchange.inserted = exchange.listed = exchange.origin_listed = false;
-    exchange.origin_unlisted = exchange.may_switch = false;
-    exchange.one_way = exchange.request_planned = false;
     exchange.carries_context = conn.protocol->injects;
-    exchange.recorded_tracestate = 0;
-    exchange.progress.store(0, std::memory_order_relaxed);
     if (conn.tls.inside) exchange.marks |= REMORA_MARK_TLS;
     exchange.start_ns = call.now();
-    exchange.response_end_ns = 0;
-    exchange.request_bytes = exchange.request_body_bytes = 0;
-    exchange.response_bytes = exchange.response_body_bytes = 0;
     // A connection that was opened for this exchange: the wait for it belongs to the span.
-    if (exchange.sequence == 0 && conn.role == REMORA_ROLE_CLIENT && conn.connect_ns != 0 &&
-        conn.connect_thread == current_thread_id()) {
-        exchange.start_ns = conn.connect_ns;
-        exchange.marks |= REMORA_MARK_NEW_CONNECTION;
+    if (exchange.sequence == 0 && conn.role == REMORA_ROLE_CLIENT) {
+        const uint64_t began = opening_began(conn, call.now());
+        if (began != 0) {
+            exchange.start_ns = began;
+            exchange.marks |= REMORA_MARK_NEW_CONNECTION;
+        }
     }
     end_change(exchange);
     return index;
@@ -136,6 +124,9 @@ void open_record(Conn& conn, Exchange& exchange, Call& call) noexcept {
     if (!conn.peer_known && call.fd >= 0) learn_peer(conn, call.fd);
     record.peer = conn.peer;
     if (conn.tls.inside) write_tls(conn, exchange, record);
+    if ((exchange.marks & REMORA_MARK_NEW_CONNECTION) == 0) return;
+    exchange.opening_recorded = record_opening(conn, exchange.slot.slot()->payload, call.now());
+    record.opening_size = exchange.opening_recorded;
 }
 
 void start_collecting(Conn& conn) noexcept {
@@ -162,19 +153,6 @@ void write_record(Conn& conn, Exchange& exchange, remora_end end, int error_numb
     if (conn.tls.inside) write_tls(conn, exchange, record);
     record.end = static_cast<uint8_t>(end);
     record.end_ns = exchange.response_end_ns != 0 ? exchange.response_end_ns : now;
-}
-
-// Nobody finds it any more, and it may begin a new life.
-void retire(uint32_t index) noexcept {
-    Exchange& exchange = exchange_at(index);
-    begin_change(exchange);
-    exchange.decided = false;
-    exchange.reader.store(nullptr, std::memory_order_relaxed);
-    exchange.context = SpanContext{};
-    free_tracestate(exchange.tracestate);
-    exchange.tracestate = 0;
-    end_change(exchange);
-    free_exchange(index);
 }
 
 }  // namespace
@@ -324,6 +302,7 @@ void finish_exchange(Conn& conn, uint32_t index, remora_end end, int error_numbe
                      uint64_t now) noexcept {
     Exchange& exchange = exchange_at(index);
     if (!exchange.decided) return drop_exchange(conn, index);  // not even its head was seen
+    tell_opening(conn, exchange);
     if (!unqueue(conn, index)) return;  // the connection is opaque now, its end ends this one too
     unlist_live_span(index);
     // Answered in full although the request never was: for the span that is complete.

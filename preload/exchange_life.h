@@ -12,6 +12,9 @@ void begin_request(Conn& conn, Direction& direction, Call& call) noexcept;
 // At the insert point, or where there is none at the end of the head: finds the parent, draws ids,
 // samples, and plans the edits that carry the context (rewrite.cc).
 void decide(Conn& conn, Direction& direction, Call& call) noexcept;
+// The same for the span of a connect, which no head carries (connect_span.cc). Not sampled: it has no
+// slot any more.
+void decide_connect(Exchange& exchange) noexcept;
 void request_head(Conn& conn, Direction& direction) noexcept;
 void request_complete(Conn& conn, Direction& direction, Call& call) noexcept;
 // A response begins: direction.current becomes the exchange that it answers, or 0.
@@ -89,6 +92,9 @@ struct Parent {
 };
 // Whose child is an outgoing request? Design, section 4; `head` is what the head itself carries.
 void find_parent(const ContextCollector& head, Parent& out) noexcept;
+// The same for what sends no head, and may come to nothing: nothing is counted, and who tells of it
+// calls note_referenced() where the process span is the parent.
+void find_parent(Parent& out) noexcept;
 // Rule 3 alone, for programs that are started while a request is served.
 bool thread_context(ContextSnapshot& out) noexcept;
 // The head of a request has been read whole by this thread.

@@ -8,10 +8,12 @@
 #include <cstdarg>
 
 #include "preload/conn.h"
+#include "preload/opening.h"
 #include "preload/process_state.h"
 #include "preload/real.h"
 #include "preload/session.h"
 #include "preload/stream.h"
+#include "preload/thread_cleanup.h"
 #include "preload/user_pointer.h"
 
 namespace remora::shim {
@@ -24,10 +26,20 @@ void leave_to_stdio(int fd) noexcept {
     errno = saved;
 }
 
-// Is there a connection, or one on its way? Then the kernel has read the address, and so may we.
-bool is_connecting(int result, int error_number) noexcept {
-    return result == 0 || error_number == EINPROGRESS || error_number == EALREADY ||
-           error_number == EINTR;
+struct ConnectCall {
+    _pthread_cleanup_buffer cleanup;
+    int fd;
+    const sockaddr* to;
+    socklen_t size;
+    uint64_t began;
+};
+
+// Its thread is cancelled in the call, or a signal handler leaves it by longjmp, as programs do
+// that limit its time by alarm(): the frames of the call are still there, and the kernel has read
+// the address.
+void connect_left(void* argument) noexcept {
+    const ConnectCall& call = *static_cast<ConnectCall*>(argument);
+    note_connect_returned(call.fd, call.to, call.size, call.began, EINPROGRESS);
 }
 
 // accept() says how long the peer's address is, not how much of it had room.
@@ -91,13 +103,13 @@ REMORA_WRAPPER int socketpair(int domain, int type, int protocol, int* pair) noe
 REMORA_WRAPPER int connect(int fd, const sockaddr* to, socklen_t size) {
     if (!session().active) return real::connect(fd, to, size);
     const uint64_t began = monotonic_now();
+    ConnectCall call{{}, fd, to, size, began};
+    _pthread_cleanup_push(&call.cleanup, connect_left, &call);
     const int result = real::connect(fd, to, size);
+    _pthread_cleanup_pop(&call.cleanup, 0);
     const int saved = errno;
     notice_fork();
-    if (is_connecting(result, saved))
-        note_connecting(fd, to, size, began);
-    else if (saved != EISCONN)  // which is asked to learn the outcome, and changes nothing
-        note_connect_failed(fd);
+    note_connect_returned(fd, to, size, began, result == 0 ? 0 : saved);
     errno = saved;
     return result;
 }
@@ -202,11 +214,15 @@ REMORA_WRAPPER int getsockopt(int fd, int level, int name, void* value, socklen_
         size != nullptr && *size >= sizeof(int)) {
         int error_number;
         memcpy(&error_number, value, sizeof(error_number));
-        Conn* conn = error_number != 0 ? known_conn(fd) : nullptr;
-        if (conn != nullptr && conn->follow == Follow::fresh)
+        Conn* conn = known_conn(fd);
+        if (conn == nullptr) return result;
+        const int saved = errno;
+        note_connect_outcome(*conn, fd, error_number);
+        if (error_number != 0 && conn->follow == Follow::fresh)
             note_connect_failed(fd);
-        else if (conn != nullptr)
+        else if (error_number != 0)
             conn->error_number = error_number;
+        errno = saved;
     }
     return result;
 }

@@ -62,6 +62,12 @@ void note_select(int count, const fd_set* const (&sets)[3]) noexcept {
 
 void note_epoll() noexcept { thread_state.multiplexes = true; }
 
+// Nothing was ready in time: who closes a socket now gives it up for that (opening.h).
+int waited(int ready) noexcept {
+    thread_state.wait_timed_out = ready == 0;
+    return ready;
+}
+
 }  // namespace
 }  // namespace remora::shim
 
@@ -70,36 +76,36 @@ using namespace remora::shim;
 
 REMORA_WRAPPER int poll(pollfd* fds, nfds_t count, int timeout) {
     note_poll(fds, count);
-    return real::poll(fds, count, timeout);
+    return waited(real::poll(fds, count, timeout));
 }
 
 REMORA_WRAPPER int ppoll(pollfd* fds, nfds_t count, const timespec* timeout,
                          const sigset_t* signals) {
     note_poll(fds, count);
-    return real::ppoll(fds, count, timeout, signals);
+    return waited(real::ppoll(fds, count, timeout, signals));
 }
 
 REMORA_WRAPPER int __poll_chk(pollfd* fds, nfds_t count, int timeout, size_t room) {
     note_poll(fds, count);
-    return real::__poll_chk(fds, count, timeout, room);
+    return waited(real::__poll_chk(fds, count, timeout, room));
 }
 
 REMORA_WRAPPER int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout,
                                const sigset_t* signals, size_t room) {
     note_poll(fds, count);
-    return real::__ppoll_chk(fds, count, timeout, signals, room);
+    return waited(real::__ppoll_chk(fds, count, timeout, signals, room));
 }
 
 REMORA_WRAPPER int select(int count, fd_set* reads, fd_set* writes, fd_set* errors,
                           timeval* timeout) {
     note_select(count, {reads, writes, errors});
-    return real::select(count, reads, writes, errors, timeout);
+    return waited(real::select(count, reads, writes, errors, timeout));
 }
 
 REMORA_WRAPPER int pselect(int count, fd_set* reads, fd_set* writes, fd_set* errors,
                            const timespec* timeout, const sigset_t* signals) {
     note_select(count, {reads, writes, errors});
-    return real::pselect(count, reads, writes, errors, timeout, signals);
+    return waited(real::pselect(count, reads, writes, errors, timeout, signals));
 }
 
 REMORA_WRAPPER int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
@@ -114,17 +120,17 @@ REMORA_WRAPPER int epoll_ctl(int epoll, int operation, int fd, epoll_event* even
 
 REMORA_WRAPPER int epoll_wait(int epoll, epoll_event* events, int count, int timeout) {
     note_epoll();
-    return real::epoll_wait(epoll, events, count, timeout);
+    return waited(real::epoll_wait(epoll, events, count, timeout));
 }
 
 REMORA_WRAPPER int epoll_pwait(int epoll, epoll_event* events, int count, int timeout,
                                const sigset_t* signals) {
     note_epoll();
-    return real::epoll_pwait(epoll, events, count, timeout, signals);
+    return waited(real::epoll_pwait(epoll, events, count, timeout, signals));
 }
 
 REMORA_WRAPPER int epoll_pwait2(int epoll, epoll_event* events, int count, const timespec* timeout,
                                 const sigset_t* signals) {
     note_epoll();
-    return real::epoll_pwait2(epoll, events, count, timeout, signals);
+    return waited(real::epoll_pwait2(epoll, events, count, timeout, signals));
 }

@@ -212,9 +212,11 @@ void finish_slot(const SlotRef& ref) noexcept {
         __atomic_fetch_or(&ref.lane->head.done, uint64_t{1} << ref.index, __ATOMIC_RELEASE);
 }
 
-void discard_slot(const SlotRef& ref) noexcept {
-    if (!usable(ref)) return;
-    if (leave_open(ref, REMORA_SLOT_FREE)) free_slot(ref);
+bool discard_slot(const SlotRef& ref) noexcept {
+    if (!usable(ref)) return true;
+    if (!leave_open(ref, REMORA_SLOT_FREE)) return false;
+    free_slot(ref);
+    return true;
 }
 
 void count_loss(remora_loss reason, uint64_t count) noexcept {

@@ -30,8 +30,9 @@ SlotRef reserve_slot(uint64_t now_ns) noexcept;
 // All of the exchange is written: over to the agent. If the agent has taken an idle copy meanwhile,
 // that copy stands and the slot is freed.
 void finish_slot(const SlotRef& slot) noexcept;
-// It never was (unsampled after all, connection not followed): free again, nothing reported.
-void discard_slot(const SlotRef& slot) noexcept;
+// It never was (unsampled after all, connection not followed): free again, nothing reported. false:
+// the agent has taken it meanwhile.
+bool discard_slot(const SlotRef& slot) noexcept;
 
 // Kept for the agent, also while the process holds no lane.
 void count_loss(remora_loss reason, uint64_t count = 1) noexcept;

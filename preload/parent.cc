@@ -65,15 +65,21 @@ void find_parent(const ContextCollector& head, Parent& out) noexcept {
         out.snapshot.tracestate_size = 0;
         return;
     }
+    find_parent(out);
+    if (out.join == REMORA_JOIN_PROCESS) note_referenced();
+    if (out.join == REMORA_JOIN_ROOT && thread_serves_open_request())
+        count_loss(REMORA_LOSS_parent_unknown);
+}
+
+void find_parent(Parent& out) noexcept {
+    out.snapshot.tracestate_size = 0;
     if (find_on_thread(out.snapshot)) {
         out.join = REMORA_JOIN_THREAD;
     } else if (find_process(out.snapshot)) {
         out.join = REMORA_JOIN_PROCESS;
-        note_referenced();
     } else {
         out.join = REMORA_JOIN_ROOT;
         out.snapshot.context = SpanContext{};
-        if (thread_serves_open_request()) count_loss(REMORA_LOSS_parent_unknown);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "preload/exchange.h"
 #include "preload/exchange_life.h"
 #include "preload/lane_writer.h"
+#include "preload/opening.h"
 #include "preload/process_command.h"
 #include "preload/process_settings.h"
 #include "preload/raw_syscall.h"
@@ -168,6 +169,7 @@ void child_init() noexcept {
     gather_entropy();
     forget_lanes();
     forget_live_spans();
+    forget_openings();
     if (fork_page != &never_wiped) __atomic_store_n(&fork_page->alive, intact, __ATOMIC_RELEASE);
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <spawn.h>
 #include <stdio.h>

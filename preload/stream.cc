@@ -2,6 +2,7 @@
 #include "preload/stream.h"
 
 #include "preload/exchange_life.h"
+#include "preload/opening.h"
 #include "preload/process_state.h"
 #include "preload/tls/carrier.h"
 
@@ -264,6 +265,7 @@ void end_of_stream(Conn& conn, unsigned which, Call& call) noexcept {
 }
 
 void call_failed(Conn& conn, unsigned which, int error_number) noexcept {
+    if (conn.follow == Follow::fresh) note_attempt_failed(conn, error_number);
     // A client whose request can't be sent may still have an answer to read.
     if (which == REMORA_DIRECTION_SENT && conn.role == REMORA_ROLE_CLIENT)
         conn.error_number = error_number;
@@ -272,6 +274,7 @@ void call_failed(Conn& conn, unsigned which, int error_number) noexcept {
 }
 
 void finish_open_exchanges(Conn& conn, bool closed) noexcept {
+    if (closed) end_opening(conn);
     if (conn.epoch != process_epoch()) return;  // our parent's
     Call call;
     uint8_t end = conn.abandoned_end;

@@ -24,6 +24,8 @@ struct ThreadState {
     const void* tls_session = nullptr;
     TlsChannel* tls_channel = nullptr;
     bool multiplexes = false;    // it has waited on several connections at once: rule 3 is off
+    bool wait_timed_out = false; // its last wait on descriptors ended with none ready
+    bool resolving = false;      // inside libc's resolver, whose connections are not the program's
 };
 
 extern thread_local constinit ThreadState thread_state;

@@ -60,7 +60,9 @@ size_t LaneReader::read_finished(SlotCopy& copy, RecordSink& sink) {
     return count;
 }
 
-void LaneReader::take_open(uint64_t limit, remora_end end, SlotCopy& copy, RecordSink& sink) {
+void LaneReader::take_open(uint64_t limit, uint64_t now, remora_end end, SlotCopy& copy,
+                           RecordSink& sink) {
+    const uint64_t settled = now > REMORA_CONNECT_SETTLED_NS ? now - REMORA_CONNECT_SETTLED_NS : 0;
     const uint64_t free = __atomic_load_n(&lane_->head.free, __ATOMIC_RELAXED);
     for_each_slot(*lane_, ~free, [&](unsigned number, remora_slot& slot) {
         uint64_t word = slot_word(slot);
@@ -68,7 +70,9 @@ void LaneReader::take_open(uint64_t limit, remora_end end, SlotCopy& copy, Recor
         const uint64_t moved =
             std::max(__atomic_load_n(&slot.exchange.activity_ns, __ATOMIC_RELAXED),
                      __atomic_load_n(&slot.exchange.start_ns, __ATOMIC_RELAXED));
-        if (moved == 0 || moved >= limit) return;
+        const bool stands =
+            (__atomic_load_n(&slot.exchange.marks, __ATOMIC_RELAXED) & REMORA_MARK_STANDS) != 0;
+        if (moved == 0 || moved >= (stands ? std::max<uint64_t>(limit, settled) : limit)) return;
         // From here on the shim frees the slot when it comes to finish it, and hands nothing over.
         if (!__atomic_compare_exchange_n(&slot.state, &word, with_state(word, REMORA_SLOT_TAKEN),
                                          false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
@@ -85,7 +89,8 @@ void LaneReader::read_unfinished(SlotCopy& copy, RecordSink& sink) {
                 return emit(copy_slot(number, copy, REMORA_END_OPEN), copy, sink);
             case REMORA_SLOT_OPEN: {
                 const Copied copied = copy_slot(number, copy, REMORA_END_PROCESS);
-                if (copied == Copied::good) sink.on_loss(REMORA_LOSS_exchange_unfinished, 1);
+                if (copied == Copied::good && copy.exchange.end == REMORA_END_PROCESS)
+                    sink.on_loss(REMORA_LOSS_exchange_unfinished, 1);
                 return emit(copied, copy, sink);
             }
             default: return;  // free, or already reported as idle
@@ -106,8 +111,10 @@ LaneReader::Copied LaneReader::copy_slot(unsigned slot, SlotCopy& copy, remora_e
         static constexpr uint8_t none[sizeof(exchange.trace_id)] = {};
         if (memcmp(exchange.trace_id, none, sizeof(none)) == 0 || (exchange.trace_flags & 1) == 0)
             return Copied::empty;
-        exchange.end = static_cast<uint8_t>(end);
-        exchange.end_ns = exchange.activity_ns != 0 ? exchange.activity_ns : now;
+        if ((exchange.marks & REMORA_MARK_STANDS) == 0 || exchange.end == REMORA_END_OPEN) {
+            exchange.end = static_cast<uint8_t>(end);
+            exchange.end_ns = exchange.activity_ns != 0 ? exchange.activity_ns : now;
+        }
     }
     if (exchange.image != image_ ||
         !check_exchange(exchange, sizeof(copy.payload), now, Ends::finished))

@@ -23,8 +23,9 @@ public:
     // Hands on what is finished and frees the slots. Returns how many.
     size_t read_finished(SlotCopy& copy, RecordSink& sink);
     // Takes over open exchanges in which nothing has moved since `limit`; they end as `end`. For
-    // owners that live on: the shim frees such a slot when it comes to finish it.
-    void take_open(uint64_t limit, remora_end end, SlotCopy& copy, RecordSink& sink);
+    // owners that live on: the shim frees such a slot when it comes to finish it. Those that stand
+    // (REMORA_MARK_STANDS) rest for REMORA_CONNECT_SETTLED_NS at most, and end as they say.
+    void take_open(uint64_t limit, uint64_t now, remora_end end, SlotCopy& copy, RecordSink& sink);
     // The owner is gone: what is open ends with it. Call read_finished first.
     void read_unfinished(SlotCopy& copy, RecordSink& sink);
     // Losses since the last call.

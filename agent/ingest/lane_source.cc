@@ -109,7 +109,7 @@ void LaneSource::close(RecordSink& sink) {
     poll(sink);
     sweep(monotonic_ns(), sink);
     for (const uint32_t index : claimed_)
-        lanes_[index].reader.take_open(UINT64_MAX, REMORA_END_UNFOLLOWED, copy_, sink);
+        lanes_[index].reader.take_open(UINT64_MAX, UINT64_MAX, REMORA_END_UNFOLLOWED, copy_, sink);
     for (const auto& owner : owners_) report_end(*owner, sink);
     owners_.clear();
     for (const uint32_t index : claimed_) lanes_[index].owner = nullptr;
@@ -279,7 +279,7 @@ void LaneSource::sweep(uint64_t now, RecordSink& sink) {
         Lane& lane = lanes_[index];
         if (adopt_states(*lane.owner, file_.lane(index).head)) report(lane.owner->process, sink);
         lane.reader.read_losses(now, sink);
-        if (idle_due) lane.reader.take_open(limit, REMORA_END_IDLE, copy_, sink);
+        if (idle_due) lane.reader.take_open(limit, now, REMORA_END_IDLE, copy_, sink);
     }
     for (const auto& owner : owners_) {
         if (owner->watched || owner->ended || !owner->handle->ended()) continue;

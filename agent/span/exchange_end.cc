@@ -52,6 +52,8 @@ Failure transport_failure(const remora_exchange& exchange) {
         }
         case REMORA_END_OPEN:
         case REMORA_END_PROCESS:
+            if (memcmp(exchange.protocol, "connect", sizeof("connect")) == 0)
+                return {"unfinished", "process ended before the connection was made"};
             return {"unfinished", "process ended before the response was complete"};
         default: return {};
     }

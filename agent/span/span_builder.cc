@@ -9,6 +9,7 @@
 #include "agent/base/utf8.h"
 #include "agent/context/span_context.h"
 #include "agent/span/exchange_end.h"
+#include "agent/span/opening_events.h"
 #include "agent/span/span_text.h"
 #include "agent/span/span_times.h"
 #include "agent/span/tls_attributes.h"
@@ -38,7 +39,10 @@ void set_identity(const ExchangeView& view, Span& span) {
 Description describe(const ExchangeView& view) {
     const std::string_view protocol = field_text(view.exchange.protocol);
     Description description;
-    if (Describe say = find_describe(protocol)) say(view, description);
+    if (is_failed_opening(view))
+        describe_failed_opening(view, description);
+    else if (Describe say = find_describe(protocol))
+        say(view, description);
     if (description.name.empty())
         description.name = protocol.empty() ? "unknown" : sanitize_utf8(protocol);
     return description;
@@ -113,6 +117,7 @@ std::optional<Span> SpanBuilder::build(const ExchangeView& view, const ClockOffs
     set_tls(exchange, span.attributes);
     set_own(exchange, span.attributes);
     add_first_byte(exchange, clock, span);
+    add_opening_events(view, clock, span);
     span.resource = std::move(resource);
     finish_texts(span);
     return span;

@@ -8,7 +8,8 @@
 //   remora.end         how the exchange ended, unless it was complete: local peer error tunnel
 //                      idle process unfollowed
 //   remora.batch.size  messages of a pipelined batch, where the protocol has no attribute for it
-// Event: first_byte, on client spans: the first byte of the response.
+// Events: first_byte, on client spans: the first byte of the response; and those of
+// opening_events.h.
 #pragma once
 
 #include <memory>

@@ -21,6 +21,7 @@
 #define REMORA_ATTEMPTS_MAX 3u                           /* failed connects told of one opening */
 #define REMORA_HOST_NAME_MAX 64u
 #define REMORA_LOSS_REASONS_MAX 48u
+#define REMORA_CONNECT_SETTLED_NS 5000000000ull          /* no other connect follows a failed one */
 #define REMORA_DATA_MAX 16384u                           /* bytes of one data record */
 
 #endif

@@ -40,7 +40,8 @@
     X(not_injected_early_data, "TLS session not followed: it began with early data")            \
     X(not_injected_corked, "head left alone: the GnuTLS session was corked")                    \
     X(tls_table_full, "TLS session not followed: no place in the table of sessions")            \
-    X(stdio_on_a_socket, "connection no longer followed: the program uses stdio on it")
+    X(stdio_on_a_socket, "connection no longer followed: the program uses stdio on it")         \
+    X(opening_uncertain, "lookup or failed connect not told: it may belong to several calls")
 
 enum remora_loss {
 #define X(name, text) REMORA_LOSS_##name,

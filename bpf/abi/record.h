@@ -57,6 +57,8 @@ enum remora_marks {
     REMORA_MARK_REWRITTEN = 1 << 4,      /* the program was handed a rewritten request */
     REMORA_MARK_NEW_CONNECTION = 1 << 5, /* the connection was opened for this exchange */
     REMORA_MARK_TLS = 1 << 6,            /* ran inside TLS */
+    REMORA_MARK_STANDS = 1 << 7,         /* still open, but what it says stands unless it is taken
+                                            back: a connect that failed while another may follow */
 };
 
 struct remora_address {
@@ -65,15 +67,24 @@ struct remora_address {
     uint8_t bytes[16]; /* network byte order; IPv4 in the first four */
 };
 
+/* remora_attempt.error_number where no call failed: the program closed the socket before there was
+ * an answer. */
+enum remora_given_up {
+    REMORA_GAVE_UP_TIMEOUT = -1, /* its own time had run out */
+    REMORA_GAVE_UP = -2,         /* it wanted no answer any more */
+};
+
 /* A connect() that failed. */
 struct remora_attempt {
     uint64_t start_ns;
     uint64_t end_ns;
     struct remora_address peer;
-    int32_t error_number;
+    int32_t error_number; /* of the call; enum remora_given_up */
 };
 
-/* How a client's connection came about; a time of 0: did not happen, or was not seen. */
+/* How a client's connection came about; a time of 0: did not happen, or was not seen. In front of
+ * the first exchange of a connection; alone in a record of the protocol "connect", where no
+ * connection came about: then the last attempt, or the handshake, is what that record is of. */
 struct remora_opening {
     uint64_t lookup_start_ns; /* the host's name was looked up */
     uint64_t lookup_end_ns;
@@ -81,8 +92,8 @@ struct remora_opening {
     uint64_t connect_end_ns;
     uint64_t tls_start_ns; /* the handshake */
     uint64_t tls_end_ns;
-    uint32_t failed; /* attempts that failed before; the first of them follow */
-    uint32_t pad;
+    uint32_t failed;     /* attempts that failed; the first of them and the last one follow */
+    uint32_t tls_failed; /* 1: the handshake did, at tls_end_ns */
     struct remora_attempt attempts[REMORA_ATTEMPTS_MAX];
     char host[REMORA_HOST_NAME_MAX]; /* the name that was looked up, cut, NUL-padded */
 };
