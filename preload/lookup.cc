@@ -35,19 +35,25 @@ void expire(unsigned place, uint64_t now) noexcept {
     free_opening(index);
 }
 
-void expire_old(uint64_t now) noexcept {
+// The others stay until there is no more room: a connect that began in time may still be waiting in
+// its call, and nobody knows where to until it returns.
+void expire_failed(uint64_t now) noexcept {
     if (waiting_epoch != process_epoch()) {  // our parent's
         waiting_count = 0;
         waiting_epoch = process_epoch();
     }
     for (unsigned i = waiting_count; i-- > 0;) {
         const Opening& opening = opening_at(waiting[i]);
-        if (opening.users == 0 && now - opening.used_ns > lookup_lifetime_ns) expire(i, now);
+        if (opening.users == 0 && opening.told.failed > 0 &&
+            opening.used_ns + lookup_lifetime_ns < now)
+            expire(i, now);
     }
 }
 
-// The place of this address among those that no connect has tried; -1: not there.
-int untried(const Opening& opening, const remora_address& peer) noexcept {
+// The place of this address among those that no connect has tried; -1: not there, or the connect
+// began too late to be this lookup's.
+int untried(const Opening& opening, const remora_address& peer, uint64_t began_ns) noexcept {
+    if (opening.used_ns + lookup_lifetime_ns < began_ns) return -1;
     for (unsigned i = 0; i < opening.found.count; ++i)
         if (opening.found.list[i].family == peer.family && (opening.tried >> i & 1) == 0 &&
             memcmp(opening.found.list[i].bytes, peer.bytes, sizeof(peer.bytes)) == 0)
@@ -92,7 +98,7 @@ void note_lookup(const char* host, uint64_t start_ns, uint64_t end_ns,
                  const HostAddresses& found) noexcept {
     if (found.count == 0 || !recording()) return;
     if (!hold_openings()) return;
-    expire_old(end_ns);
+    expire_failed(end_ns);
     if (waiting_count == most_waiting) expire(0, end_ns);
     if (const uint32_t index = new_opening()) {
         Opening& opening = opening_at(index);
@@ -107,15 +113,15 @@ void note_lookup(const char* host, uint64_t start_ns, uint64_t end_ns,
     release_openings();
 }
 
-uint32_t take_lookup(const remora_address& peer, uint64_t now) noexcept {
-    expire_old(now);
+uint32_t take_lookup(const remora_address& peer, uint64_t began_ns) noexcept {
+    expire_failed(began_ns);
     uint32_t oldest = 0, own = 0;
     unsigned matches = 0;
     bool one_host = true;
     for (unsigned i = 0; i < waiting_count; ++i) {
         const uint32_t index = waiting[i];
         const Opening& opening = opening_at(index);
-        if (untried(opening, peer) < 0) continue;
+        if (untried(opening, peer, began_ns) < 0) continue;
         ++matches;
         if (oldest == 0) oldest = index;
         if (own == 0 && opening.thread == &thread_state) own = index;
@@ -128,14 +134,14 @@ uint32_t take_lookup(const remora_address& peer, uint64_t now) noexcept {
         // off the list, so that the next connect finds as many as there are left.
         for (unsigned i = 0; i < waiting_count; ++i) {
             Opening& opening = opening_at(waiting[i]);
-            if (untried(opening, peer) < 0) continue;
+            if (untried(opening, peer, began_ns) < 0) continue;
             opening.uncertain = true;
             if (!one_host) memset(opening.told.host, 0, sizeof(opening.told.host));
         }
     }
     const uint32_t index = own != 0 ? own : oldest;
     Opening& opening = opening_at(index);
-    opening.tried |= 1u << untried(opening, peer);
+    opening.tried |= 1u << untried(opening, peer, began_ns);
     return index;
 }
 

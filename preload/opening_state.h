@@ -35,14 +35,15 @@ struct Opening {
     uint32_t epoch = 0;       // of the process
     uint64_t began_ns = 0;    // its first connect
     uint64_t used_ns = 0;     // last change
-    const void* thread = nullptr;  // that made the lookup
-    remora_address peer{};         // of the last attempt
-    bool pending = false;          // the next connect may be to one of its addresses
-    bool uncertain = false;        // a connect could have been another lookup's
-    bool believed = false;         // the winner has sent, but nobody said that it is connected
-    bool internet = false;         // INET or INET6: only those have a span of their own
-    bool unsampled = false;        // no span for what fails
-    bool gave_up = false;          // the program waited for the last attempt as long as it cared to
+    const void* thread = nullptr;     // that made the lookup
+    const void* failed_on = nullptr;  // thread of the last attempt, where another may follow
+    remora_address peer{};            // of the last attempt
+    bool pending = false;             // the next connect may be to one of its addresses
+    bool uncertain = false;           // a connect could have been another lookup's
+    bool believed = false;            // the winner has sent, but nobody said that it is connected
+    bool internet = false;            // INET or INET6: only those have a span of their own
+    bool unsampled = false;           // no span for what fails
+    bool gave_up = false;  // the program waited for the last attempt as long as it cared to
 };
 
 // All openings are held for a few stores at a time. false after a bounded wait: the holder was
@@ -58,7 +59,7 @@ void free_opening(uint32_t index) noexcept;
 // --- lookup.cc ---------------------------------------------------------------------------------
 // The opening that a connect to this address belongs to, if exactly one lookup that waits for its
 // connect returned it. Where several did, the one to count attempts on, `uncertain`. 0: none.
-uint32_t take_lookup(const remora_address& peer, uint64_t now) noexcept;
+uint32_t take_lookup(const remora_address& peer, uint64_t began_ns) noexcept;
 // No further connect is its.
 void stop_waiting(uint32_t index) noexcept;
 // A connect that fails may be followed by another to an address of the same lookup.

@@ -18,14 +18,15 @@ struct ThreadState {
     // that object it was.
     Conn* serving = nullptr;
     uint32_t serving_generation = 0;
-    uint32_t thread_id = 0;      // 0: not asked for yet
-    uint32_t epoch = 0;          // of the process; another one: we are in a forked child
+    uint32_t thread_id = 0;  // 0: not asked for yet
+    uint32_t fallback = 0;   // the opening whose next attempt this thread may make (opening.h)
+    uint32_t epoch = 0;      // of the process; another one: we are in a forked child
     // The TLS session whose library this thread is inside, and what we know of it (may be null).
     const void* tls_session = nullptr;
     TlsChannel* tls_channel = nullptr;
-    bool multiplexes = false;    // it has waited on several connections at once: rule 3 is off
-    bool wait_timed_out = false; // its last wait on descriptors ended with none ready
-    bool resolving = false;      // inside libc's resolver, whose connections are not the program's
+    bool multiplexes = false;     // it has waited on several connections at once: rule 3 is off
+    bool wait_timed_out = false;  // its last wait on descriptors ended with none ready
+    bool resolving = false;       // inside libc's resolver, whose connections are not the program's
 };
 
 extern thread_local constinit ThreadState thread_state;

@@ -22,6 +22,7 @@ class Span:
     attributes: dict
     resource: dict
     events: tuple  # names
+    steps: tuple  # the attributes of each, in the same order
 
     @property
     def service(self):
@@ -30,6 +31,11 @@ class Span:
     def __getitem__(self, key):
         """An attribute, None where the span doesn't have it."""
         return self.attributes.get(key)
+
+    def step(self, event):
+        """The attributes of its one event of this name."""
+        assert self.events.count(event) == 1, f"{event} is not once among {self.events} of {self}"
+        return self.steps[self.events.index(event)]
 
 
 def _value(value):
@@ -66,6 +72,7 @@ def _span(item, resource):
         attributes=_attributes(item.get("attributes", [])),
         resource=resource,
         events=tuple(e["name"] for e in item.get("events", [])),
+        steps=tuple(_attributes(e.get("attributes", [])) for e in item.get("events", [])),
     )
 
 
