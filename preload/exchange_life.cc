@@ -56,7 +56,9 @@ bool unqueue(Conn& conn, uint32_t index) noexcept {
 
 void tell_opening(Conn& conn, const Exchange& exchange) noexcept {
     if (exchange.sequence != 0) return;
-    opening_told(conn, exchange.opening_recorded == 0 ? nullptr : exchange.slot.slot()->payload);
+    opening_told(conn, exchange.opening_recorded == 0 || !exchange.slot
+                           ? nullptr
+                           : exchange.slot.slot()->payload);
 }
 
 // The request is all with the kernel, or all with the program.

@@ -32,6 +32,7 @@ struct ConnectCall {
     const sockaddr* to;
     socklen_t size;
     uint64_t began;
+    uint32_t fallback;
 };
 
 // Its thread is cancelled in the call, or a signal handler leaves it by longjmp, as programs do
@@ -39,6 +40,7 @@ struct ConnectCall {
 // the address.
 void connect_left(void* argument) noexcept {
     const ConnectCall& call = *static_cast<ConnectCall*>(argument);
+    end_fallback(call.fallback);
     note_connect_returned(call.fd, call.to, call.size, call.began, EINPROGRESS);
 }
 
@@ -103,12 +105,13 @@ REMORA_WRAPPER int socketpair(int domain, int type, int protocol, int* pair) noe
 REMORA_WRAPPER int connect(int fd, const sockaddr* to, socklen_t size) {
     if (!session().active) return real::connect(fd, to, size);
     const uint64_t began = monotonic_now();
-    ConnectCall call{{}, fd, to, size, began};
+    ConnectCall call{{}, fd, to, size, began, begin_fallback()};
     _pthread_cleanup_push(&call.cleanup, connect_left, &call);
     const int result = real::connect(fd, to, size);
     _pthread_cleanup_pop(&call.cleanup, 0);
     const int saved = errno;
     notice_fork();
+    end_fallback(call.fallback);
     note_connect_returned(fd, to, size, began, result == 0 ? 0 : saved);
     errno = saved;
     return result;

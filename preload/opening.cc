@@ -50,7 +50,7 @@ uint32_t begin(Conn& conn, uint64_t began_ns, uint64_t now) noexcept {
     const uint16_t family = conn.peer.family;
     const bool internet = family == AF_INET || family == AF_INET6;
     if (!internet && family != AF_UNIX) return 0;
-    uint32_t index = internet ? take_lookup(conn.peer, now) : 0;
+    uint32_t index = internet ? take_lookup(conn.peer, began_ns) : 0;
     if (index == 0) index = new_opening();
     if (index == 0) return 0;
     Opening& opening = openings.at(index);
@@ -123,7 +123,8 @@ void fail(Conn& conn, Opening& opening, int32_t error_number, uint64_t now) noex
     if (fallback_may_follow(opening)) {
         let_span_stand(opening, now);
         --opening.users;
-        conn.opening.store(0, std::memory_order_release);
+        thread_state.fallback = conn.opening.exchange(0, std::memory_order_acq_rel);
+        opening.failed_on = &thread_state;
         return;
     }
     finish_connect_span(opening, now);
@@ -230,6 +231,33 @@ Opening& opening_at(uint32_t index) noexcept { return openings.at(index); }
 void free_opening(uint32_t index) noexcept { openings.free(index); }
 
 void forget_openings() noexcept { held.store(0, std::memory_order_relaxed); }
+
+uint32_t begin_fallback() noexcept {
+    const uint32_t index = thread_state.fallback;
+    if (__builtin_expect(index == 0, 1)) return 0;
+    thread_state.fallback = 0;
+    if (!hold_openings()) return 0;
+    Opening& opening = openings.at(index);
+    const bool waits = opening.epoch == process_epoch() && opening.pending && opening.users == 0 &&
+                       opening.failed_on == &thread_state;
+    if (waits) {
+        ++opening.users;
+        begin_connect_span(opening, monotonic_now());
+    }
+    release_openings();
+    return waits ? index : 0;
+}
+
+void end_fallback(uint32_t index) noexcept {
+    if (__builtin_expect(index == 0, 1) || !hold_openings()) return;
+    Opening& opening = openings.at(index);
+    if (opening.epoch == process_epoch() && opening.users > 0 && --opening.users == 0) {
+        const uint64_t now = monotonic_now();
+        opening.used_ns = now;
+        if (opening.pending) let_span_stand(opening, now);
+    }
+    release_openings();
+}
 
 void note_connect_returned(int fd, const sockaddr* to, socklen_t size, uint64_t began_ns,
                            int error_number) noexcept {

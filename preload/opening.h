@@ -18,10 +18,9 @@ namespace remora::shim {
 
 struct Exchange;
 
-// --- the handshake, for a client's TLS
-// --------------------------------------------------------------- Its first step is about to be
-// made; later steps change nothing. On a connection that was not seen to be opened (memory BIOs),
-// the handshake is all there is to tell.
+// --- the handshake, for a client's TLS -------------------------------------------------------
+// Its first step is about to be made; later steps change nothing. On a connection that was not seen
+// to be opened (memory BIOs), the handshake is all there is to tell.
 void note_handshake_begin(Conn& conn) noexcept;
 // It is done, or has failed for good (not WANT_READ, WANT_WRITE). The first call counts.
 void note_handshake_end(Conn& conn, bool done) noexcept;
@@ -29,9 +28,13 @@ void note_handshake_end(Conn& conn, bool done) noexcept;
 // known of its opening, too. The session's handshake may have begun, and ended, before.
 void move_opening(Conn& from, Conn& to) noexcept;
 
-// --- connect(), for hooks_descriptor.cc and conn.cc
-// ------------------------------------------------ connect() on fd has returned: error_number, or
-// 0.
+// --- connect(), for hooks_descriptor.cc and conn.cc ------------------------------------------
+// Before connect(): what this thread's last connect failed to reach may be reached by this one, so
+// that failure does not stand meanwhile. What it returns is given to end_fallback() when the call
+// is over.
+uint32_t begin_fallback() noexcept;
+void end_fallback(uint32_t opening) noexcept;
+// connect() on fd has returned: error_number, or 0.
 void note_connect_returned(int fd, const sockaddr* to, socklen_t size, uint64_t began_ns,
                            int error_number) noexcept;
 // The program learns what became of a connect that it did not wait for (SO_ERROR). Makes a system
@@ -45,9 +48,9 @@ void note_closing_unconnected(Conn& conn, int fd) noexcept;
 // The connection is gone.
 void end_opening(Conn& conn) noexcept;
 
-// --- the first exchange, for exchange_life.cc
-// -------------------------------------------------------- When the opening of this connection
-// began, if it was opened for a request that begins now; 0: it was not.
+// --- the first exchange, for exchange_life.cc ------------------------------------------------
+// When the opening of this connection began, if it was opened for a request that begins now; 0: it
+// was not.
 uint64_t opening_began(const Conn& conn, uint64_t now) noexcept;
 // Writes a struct remora_opening to `out`; its size, or 0 for none.
 uint16_t record_opening(Conn& conn, uint8_t* out, uint64_t now) noexcept;
@@ -55,9 +58,8 @@ uint16_t record_opening(Conn& conn, uint8_t* out, uint64_t now) noexcept;
 // `recorded`: where record_opening() wrote it, or nullptr.
 void opening_told(Conn& conn, uint8_t* recorded) noexcept;
 
-// --- lookups, for hooks_lookup.cc
-// ------------------------------------------------------------------ What a lookup returned. Each
-// address once, in one form: IPv4 in IPv6 is IPv4.
+// --- lookups, for hooks_lookup.cc ------------------------------------------------------------
+// What a lookup returned. Each address once, in one form: IPv4 in IPv6 is IPv4.
 struct HostAddress {
     uint16_t family = 0;
     uint8_t bytes[16] = {};

@@ -24,7 +24,6 @@ NAMES = {
     "both.test": (0, [HOST6, HOST]),  # nothing listens on the first
     "twins.test": (0, [HOST]),
     "dead.test": (0, [UNREACHABLE, NOWHERE]),
-    "aside.test": (0, [UNREACHABLE, HOST]),
 }
 SETUP = f"""
 set -e
@@ -107,6 +106,10 @@ class Peer:
                     client.sendall(response(b"ok\n"))
 
     def close(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)  # or accept() keeps it
+        except OSError:
+            pass
         self.listener.close()
         for filler in self._fillers:
             filler.close()
@@ -238,18 +241,15 @@ class OpeningTest(EndToEndTestCase):
 
     def test_fallback(self):
         peer = self.peer()
-        for name, host, error in (("both.test", HOST6, "ECONNREFUSED"),
-                                  ("aside.test", UNREACHABLE, "EHOSTUNREACH")):
-            with self.subTest(name=name):
-                for client in (self.curl, self.blocking_client):
-                    span = client(f"http://{name}:{peer.port}/")
-                    self.assertEqual((span.name, span.status), ("GET", "unset"))
-                    self.assertEqual(span.events,
-                                     ("dns", "connect.failed", "connect", "first_byte"))
-                    failed = span.step("connect.failed")
-                    self.assertEqual((failed["network.peer.address"], failed["error.type"]),
-                                     (host, error))
-                    self.assertEqual(span.step("connect")["network.peer.address"], HOST)
+        for client in (self.curl, self.blocking_client):
+            with self.subTest(client=client.__name__):
+                span = client(f"http://both.test:{peer.port}/")
+                self.assertEqual((span.name, span.status), ("GET", "unset"))
+                self.assertEqual(span.events, ("dns", "connect.failed", "connect", "first_byte"))
+                failed = span.step("connect.failed")
+                self.assertEqual((failed["network.peer.address"], failed["error.type"]),
+                                 (HOST6, "ECONNREFUSED"))
+                self.assertEqual(span.step("connect")["network.peer.address"], HOST)
 
     def test_no_address_answers(self):
         span = self.curl("http://dead.test:80/", expect=7)
