@@ -41,7 +41,8 @@
     X(not_injected_corked, "head left alone: the GnuTLS session was corked")                    \
     X(tls_table_full, "TLS session not followed: no place in the table of sessions")            \
     X(stdio_on_a_socket, "connection no longer followed: the program uses stdio on it")         \
-    X(opening_uncertain, "lookup or failed connect not told: it may belong to several calls")
+    X(opening_uncertain, "lookup or failed connect not told: it may belong to several calls")   \
+    X(tls_library_unknown, "TLS not followed: a library of a kind that is not known")
 
 enum remora_loss {
 #define X(name, text) REMORA_LOSS_##name,

@@ -144,8 +144,12 @@ GnuTls* gnutls_of(const char* function, const void* caller) noexcept {
 }
 
 void session_made(GnuTls& library, void* session, unsigned flags) noexcept {
-    if (!shim::session().active || !library.usable) return;
+    if (!shim::session().active) return;
     notice_fork();
+    if (!library.usable) {
+        if (!library.refused.exchange(true)) count_loss(REMORA_LOSS_tls_library_unknown);
+        return;
+    }
     session_ends(session);  // one that was freed unseen
     if (flags & flag_datagram) return;
     TlsChannel* channel = open_channel(flags & flag_server ? TlsRole::server : TlsRole::client);

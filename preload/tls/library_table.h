@@ -16,6 +16,7 @@ struct KnownLibrary : Functions {
     std::atomic<uintptr_t> begin{0};  // of its mapping; claims the place in the table
     std::atomic<bool> ready{false};
     LoadedLibrary loaded;
+    std::atomic<bool> refused{false};  // it lacks what we need, and that has been counted
 };
 
 template <class Library, unsigned most>

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "preload/lane_writer.h"
 #include "preload/process_state.h"
 #include "preload/session.h"
 #include "preload/tls/carrier.h"
@@ -46,6 +47,12 @@ int make_index(OpenSsl& library) noexcept {
     if (made < 0) made = never;
     int before = no_index;
     return library.state_index.compare_exchange_strong(before, made) ? made : before;
+}
+
+bool is_usable(OpenSsl& library) noexcept {
+    if (__builtin_expect(library.usable, 1)) return true;
+    if (!library.refused.exchange(true)) count_loss(REMORA_LOSS_tls_library_unknown);
+    return false;
 }
 
 bool is_tls(const OpenSsl& library, const void* ssl) noexcept {
@@ -97,7 +104,7 @@ void learn(TlsChannel& channel, const OpenSsl& library, const void* ssl) noexcep
 }  // namespace
 
 TlsChannel* channel_of(OpenSsl& library, void* ssl, TlsRole role) noexcept {
-    if (!session().active || !library.usable) return nullptr;
+    if (!session().active || !is_usable(library)) return nullptr;
     notice_fork();
     int index = library.state_index.load(std::memory_order_acquire);
     if (index == no_index && tracing()) index = make_index(library);
@@ -126,7 +133,7 @@ TlsChannel* channel_of(OpenSsl& library, void* ssl, TlsRole role) noexcept {
 }
 
 TlsChannel* channel_of(OpenSsl& library, void* ssl) noexcept {
-    if (!session().active || !library.usable) return nullptr;
+    if (!session().active || !is_usable(library)) return nullptr;
     return channel_of(library, ssl, library.SSL_is_server(ssl) ? TlsRole::server : TlsRole::client);
 }
 
