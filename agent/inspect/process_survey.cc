@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "agent/base/clock.h"
@@ -16,6 +18,7 @@ namespace remora {
 
 namespace {
 
+using namespace std::chrono_literals;
 constexpr int ancestors_max = 1024;
 
 bool contains(const std::vector<uint64_t>& inodes, uint64_t inode) {
@@ -48,6 +51,13 @@ const LaneOwner* owner_of(const ProcessFacts& facts, const SessionMemory* sessio
             return &owner;
     }
     return nullptr;
+}
+
+bool may_be_starting(const Judgement& judgement) {
+    if (judgement.findings.empty()) return false;
+    const Reason reason = judgement.findings[0].reason;
+    return reason == Reason::library_not_loaded || reason == Reason::session_unreachable ||
+           reason == Reason::environment_cleared || reason == Reason::session_lost;
 }
 
 bool is_silent(const SessionMemory& session) {
@@ -128,13 +138,14 @@ bool ProcessSurvey::is_agent_or_helper(const ProcessFacts& facts) const {
            facts.arguments == outlines_.at(facts.parent).arguments;
 }
 
-SurveyedProcess ProcessSurvey::survey(ProcessFacts facts) const {
+SurveyedProcess ProcessSurvey::survey_once(ProcessFacts facts) const {
     read_process_details(facts);
     Tie tie;
     if (const auto known = ties_.find(facts.pid); known != ties_.end()) tie = known->second;
     const LaneOwner* owner = owner_of(facts, tie.session);
     Membership membership;
     membership.member = tie.member;
+    membership.is_agent = sessions_.count(facts.pid) != 0;
     membership.memory = tie.session;
     membership.owner = owner;
     if (tie.session == nullptr) {
@@ -159,20 +170,53 @@ SurveyedProcess ProcessSurvey::survey(ProcessFacts facts) const {
     return out;
 }
 
-std::vector<SurveyedProcess> ProcessSurvey::processes(bool all) {
-    std::vector<SurveyedProcess> out;
-    for (const auto& [pid, facts] : outlines_) {
-        if (is_agent_or_helper(facts)) continue;
-        const bool member = ties_.at(pid).member;
-        if (member || (all && facts.access == Access::allowed)) out.push_back(survey(facts));
-    }
+std::optional<SurveyedProcess> ProcessSurvey::survey(int pid) const {
+    auto facts = read_process_outline(pid);
+    if (!facts || facts->start_ns != outlines_.at(pid).start_ns) return std::nullopt;
+    SurveyedProcess out = survey_once(std::move(*facts));
+    if (!read_process_stat(pid)) return std::nullopt;  // the details may be those of nobody
     return out;
 }
 
-std::optional<SurveyedProcess> ProcessSurvey::process(int pid) {
-    const auto facts = outlines_.find(pid);
-    if (facts == outlines_.end()) return std::nullopt;
-    return survey(facts->second);
+// A process that is being started looks as if the library had been lost on the way: between its
+// exec and the library's first line. All of these are looked at again before that is said of them.
+std::vector<SurveyedProcess> ProcessSurvey::survey_all(std::vector<int> pids) const {
+    constexpr int looks = 20;
+    constexpr auto pause = 10ms;
+    std::map<int, SurveyedProcess> found;
+    for (int look = 1; !pids.empty(); ++look) {
+        std::vector<int> starting;
+        for (const int pid : pids) {
+            found.erase(pid);
+            auto process = survey(pid);
+            if (!process) continue;
+            if (may_be_starting(process->judgement)) starting.push_back(pid);
+            found.emplace(pid, std::move(*process));
+        }
+        if (look == looks) break;
+        if (!starting.empty()) std::this_thread::sleep_for(pause);
+        pids = std::move(starting);
+    }
+    std::vector<SurveyedProcess> out;
+    out.reserve(found.size());
+    for (auto& [pid, process] : found) out.push_back(std::move(process));
+    return out;
+}
+
+std::vector<SurveyedProcess> ProcessSurvey::processes(bool all) const {
+    std::vector<int> pids;
+    for (const auto& [pid, facts] : outlines_) {
+        if (is_agent_or_helper(facts)) continue;
+        if (ties_.at(pid).member || (all && facts.access == Access::allowed)) pids.push_back(pid);
+    }
+    return survey_all(std::move(pids));
+}
+
+std::optional<SurveyedProcess> ProcessSurvey::process(int pid) const {
+    if (outlines_.count(pid) == 0) return std::nullopt;
+    auto found = survey_all({pid});
+    if (found.empty()) return std::nullopt;
+    return std::move(found[0]);
 }
 
 }  // namespace remora

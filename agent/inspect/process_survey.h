@@ -31,9 +31,10 @@ public:
     [[nodiscard]] const std::map<int, SessionMemory>& sessions() const { return sessions_; }
     // Members of sessions; `all`: every other one that we may look at, too. By pid. Remora's own
     // processes are not among them.
-    std::vector<SurveyedProcess> processes(bool all);
+    // Takes up to a fifth of a second where a process seems to be just starting.
+    [[nodiscard]] std::vector<SurveyedProcess> processes(bool all) const;
     // Nothing: no such process.
-    std::optional<SurveyedProcess> process(int pid);
+    [[nodiscard]] std::optional<SurveyedProcess> process(int pid) const;
 
 private:
     struct Tie {
@@ -45,7 +46,10 @@ private:
     [[nodiscard]] Tie own_tie(const ProcessFacts& facts) const;
     [[nodiscard]] const SessionMemory* session_of_id(std::string_view id) const;
     [[nodiscard]] bool is_agent_or_helper(const ProcessFacts& facts) const;
-    SurveyedProcess survey(ProcessFacts facts) const;
+    // Nothing: it has ended meanwhile.
+    [[nodiscard]] std::optional<SurveyedProcess> survey(int pid) const;
+    [[nodiscard]] std::vector<SurveyedProcess> survey_all(std::vector<int> pids) const;
+    [[nodiscard]] SurveyedProcess survey_once(ProcessFacts facts) const;
 
     std::map<int, ProcessFacts> outlines_;
     std::map<int, SessionMemory> sessions_;  // by the agent's pid

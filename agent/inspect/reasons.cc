@@ -70,14 +70,27 @@ Finding why_not_attached(const ProcessFacts& facts, const Membership& membership
     return {Reason::not_started_by_remora, {}};
 }
 
+// What the shim makes of both environments: a sampler that a flag named wins over the process's
+// own.
+bool records_nothing(const ProcessFacts& facts, const SessionMemory& memory) {
+    if ((memory.switches & REMORA_SWITCH_SDK_DISABLED) != 0 ||
+        is_true(facts.variable("OTEL_SDK_DISABLED")))
+        return true;
+    const std::string_view own = facts.variable("OTEL_TRACES_SAMPLER");
+    const bool forced = (memory.switches & REMORA_SWITCH_SAMPLER_FORCED) != 0;
+    return forced || own.empty() ? memory.sampler == REMORA_SAMPLER_ALWAYS_OFF
+                                 : own == "always_off";
+}
+
 // Why an attached process is not recorded all the same.
-std::optional<Finding> why_not_recorded(const Membership& membership) {
+std::optional<Finding> why_not_recorded(const ProcessFacts& facts, const Membership& membership) {
     if (membership.agent_hidden) return std::nullopt;
     if (membership.memory == nullptr || membership.agent_silent)
         return Finding{Reason::agent_gone, {}};
     if (membership.memory->other_version) return Finding{Reason::other_version, {}};
     if ((membership.memory->switches & REMORA_SWITCH_DISABLED) != 0)
         return Finding{Reason::disabled, {}};
+    if (records_nothing(facts, *membership.memory)) return Finding{Reason::recording_off, {}};
     return std::nullopt;
 }
 
@@ -146,10 +159,11 @@ std::string finding_text(const Finding& finding) {
 
 Judgement judge(const ProcessFacts& facts, const Membership& membership) {
     Judgement out;
+    if (membership.is_agent) return {TraceState::not_traced, {{Reason::remora_itself, {}}}};
     // Who claimed a lane is attached, even where we may not see what it maps.
     if (!facts.mapped.attached() && membership.owner == nullptr)
         out.findings = {why_not_attached(facts, membership)};
-    else if (auto finding = why_not_recorded(membership))
+    else if (auto finding = why_not_recorded(facts, membership))
         out.findings = {std::move(*finding)};
     else
         out.findings = what_is_missing(facts, membership);

@@ -36,6 +36,11 @@ enum class TraceState : uint8_t {
       "link it with libc")                                                                        \
     X(disabled, not_traced, "switched off: REMORA_DISABLE",                                       \
       "take REMORA_DISABLE out of its environment")                                               \
+    X(recording_off, not_traced,                                                                  \
+      "nothing is recorded: OTEL_SDK_DISABLED, or the sampler always_off",                        \
+      "take OTEL_SDK_DISABLED or OTEL_TRACES_SAMPLER out of its environment")                     \
+    X(remora_itself, not_traced, "is remora run itself",                                          \
+      "see the processes that it runs: remora ps")                                                \
     X(agent_gone, not_traced,                                                                     \
       "its remora run has ended or is stopped: requests only pass through",                       \
       "start the program again with remora run")                                                  \
@@ -97,10 +102,11 @@ std::string finding_text(const Finding& finding);
 struct Membership {
     bool member = false;                    // it descends from one, or has the session's variable
     const SessionMemory* memory = nullptr;  // of its agent; nullptr: ended, or we may not look
-    bool agent_hidden = false;              // it lives, but belongs to another user
-    const LaneOwner* owner = nullptr;       // what it has said in its lanes; nullptr: nothing
-    bool agent_silent = false;              // nobody reads: no sign of life for five seconds
-    uint32_t agent_seccomp_mode = 0;        // filters that were on before: not the program's own
+    bool is_agent = false;
+    bool agent_hidden = false;         // it lives, but belongs to another user
+    const LaneOwner* owner = nullptr;  // what it has said in its lanes; nullptr: nothing
+    bool agent_silent = false;         // nobody reads: no sign of life for five seconds
+    uint32_t agent_seccomp_mode = 0;   // filters that were on before: not the program's own
     std::optional<uint32_t> agent_filters;
 };
 

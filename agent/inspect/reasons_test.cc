@@ -139,6 +139,31 @@ TEST_F(Judge, DisabledByItsAgent) {
     expect_not_traced("disabled");
 }
 
+TEST_F(Judge, RecordingOff) {
+    memory.switches = REMORA_SWITCH_SDK_DISABLED;
+    expect_not_traced("recording_off");
+    memory.switches = 0;
+    memory.sampler = REMORA_SAMPLER_ALWAYS_OFF;
+    expect_not_traced("recording_off");
+    facts.variables.emplace_back("OTEL_TRACES_SAMPLER=always_on");
+    EXPECT_THAT(reasons(), IsEmpty());
+    memory.switches = REMORA_SWITCH_SAMPLER_FORCED;
+    expect_not_traced("recording_off");
+    memory.sampler = REMORA_SAMPLER_ALWAYS_ON;
+    facts.variables.back() = "OTEL_TRACES_SAMPLER=always_off";
+    EXPECT_THAT(reasons(), IsEmpty());
+    memory.switches = 0;
+    expect_not_traced("recording_off");
+    facts.variables.back() = "OTEL_SDK_DISABLED=true";
+    expect_not_traced("recording_off");
+}
+
+TEST_F(Judge, RemoraItself) {
+    membership = Membership{};
+    membership.is_agent = true;
+    expect_not_traced("remora_itself");
+}
+
 TEST_F(Judge, AgentGone) {
     membership.agent_silent = true;
     expect_not_traced("agent_gone");

@@ -84,6 +84,7 @@ bool read_control(int fd, SessionMemory& out) {
     write_hex(reinterpret_cast<const uint8_t*>(control.session), 16, out.id.data());
     out.heartbeat_ns = control.heartbeat_ns;
     out.switches = control.switches;
+    out.sampler = control.sampler;
     return true;
 }
 

@@ -29,8 +29,9 @@ struct SessionMemory {
     std::string id;  // 32 hexadecimal digits
     uint64_t lanes_inode = 0;
     uint64_t control_inode = 0;
-    uint64_t heartbeat_ns = 0;   // CLOCK_MONOTONIC
-    uint32_t switches = 0;       // remora_control_switches
+    uint64_t heartbeat_ns = 0;                           // CLOCK_MONOTONIC
+    uint32_t switches = 0;                               // remora_control_switches
+    uint32_t sampler = REMORA_SAMPLER_PARENT_ALWAYS_ON;  // remora_sampler
     bool other_version = false;  // layouts are not ours: only the inodes are known
     std::vector<LaneOwner> owners;
 };
