@@ -25,6 +25,7 @@ struct ViewSpan {
     std::string name;
     std::string target;   // url.path and its like: what names must not hold
     std::string outcome;  // "200", "exit 1", "ECONNRESET", "idle"
+    std::string steps;    // how the connection came about, where that took a notable share
 };
 
 ViewSpan view_span(const Span& span);

@@ -36,6 +36,7 @@ constexpr size_t least_bar = 16;
 // A row's texts, printable, before they are fitted into columns.
 struct Row {
     std::string tree, service, name, target, outcome, duration;
+    std::string below;  // of the tree, in front of a second line
     const ViewSpan* span;
 
     [[nodiscard]] size_t label_width() const {
@@ -62,7 +63,10 @@ public:
         }
         fit_columns(rows);
         std::string out = header() + '\n';
-        for (const Row& row : rows) out += line(row) + '\n';
+        for (const Row& row : rows) {
+            out += line(row) + '\n';
+            if (!row.span->steps.empty()) out += steps(row) + '\n';
+        }
         return out + notes(orphans);
     }
 
@@ -76,7 +80,8 @@ private:
         const bool calls = span.kind == SpanKind::client || span.kind == SpanKind::producer;
         Row row;
         row.span = &span;
-        row.tree = tree_text(tree);
+        row.tree = tree_text(tree, false);
+        row.below = tree_text(tree, true);
         // A process span is often called as its service is: once is enough.
         row.service = span.service == span.name ? std::string() : text(span.service);
         row.name = (calls ? glyphs_.calls : "") + text(span.name);
@@ -91,17 +96,23 @@ private:
         return row;
     }
 
-    std::string tree_text(const TreeRow& tree) const {
+    // below: of a second line of the same row, past which the branches go on.
+    std::string tree_text(const TreeRow& tree, bool below) const {
         std::string out;
         const size_t levels = tree.more_after.size();
         for (size_t i = levels > indent_limit ? levels - indent_limit : 0; i < levels; ++i) {
-            const bool own = i + 1 == levels;
+            const bool own = i + 1 == levels && !below;
             if (tree.more_after[i])
                 out += own ? glyphs_.branch : glyphs_.through;
             else
                 out += own ? glyphs_.last : glyphs_.empty;
         }
-        return tree.orphan ? out + glyphs_.orphan : out;
+        return tree.orphan && !below ? out + glyphs_.orphan : out;
+    }
+
+    std::string steps(const Row& row) const {
+        const std::string whole = row.below + glyphs_.empty + text(row.span->steps);
+        return painted(clip_columns(whole, style_.width, style_.unicode), Paint::dim, style_);
     }
 
     // Labels get what they need, but leave the bars two fifths of the line.

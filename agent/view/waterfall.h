@@ -6,6 +6,9 @@
 //   shop  GET /cart           200    12.4 ms  ████████████████████████████████████████
 //   └─ shop → GET /items      500 ✗  8.10 ms          ━━━━━━━━━━━━━━━━━━━━━━━━━━━
 //      └─ stock  GET /items   500 ✗  7.90 ms           █████████████████████████
+//
+// Below a call whose connection took a notable share of it stands how: "dns 412 ms, connect 3.00
+// ms".
 #pragma once
 
 #include <cstddef>

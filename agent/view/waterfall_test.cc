@@ -87,6 +87,46 @@ nginx GET /cart/7                             200     100 ms  ##################
     for (const char c : text) EXPECT_LT(static_cast<unsigned char>(c), 0x80);
 }
 
+Span opened(Span span, std::vector<SpanEvent> events) {
+    span.events = std::move(events);
+    return span;
+}
+SpanEvent step(const char* name, unsigned at_ms, double seconds) {
+    return {test::make_span(1, 1, 0, SpanKind::client, "", at_ms, at_ms, nullptr).start_unix_ns, name,
+            {{"duration", seconds}}};
+}
+
+TEST(Waterfall, ACallSaysHowItsConnectionCameAboutWhereThatTookTime) {
+    const auto shop = test::resource_of("shop");
+    auto trace = [&](const std::vector<SpanEvent>& events) {
+        return "\n" + render_trace(
+                          trace_of({opened(make_span(7, 2, 1, SpanKind::client, "GET", 0, 100, shop),
+                                           events),
+                                    make_span(7, 3, 1, SpanKind::client, "GET", 100, 110, shop),
+                                    make_span(7, 1, 0, SpanKind::server, "GET", 0, 120, shop)}),
+                          unicode);
+    };
+    EXPECT_THAT(trace({step("dns", 40, 0.04), step("connect", 43, 0.003),
+                       step("tls.handshake", 51, 0.008), step("first_byte", 90, 0)}),
+                HasSubstr("\n│     dns 40.0 ms, connect 3.00 ms, tls 8.00 ms, first byte 39.0 ms\n"));
+    SpanEvent refused = step("connect.failed", 2, 0.001);
+    refused.attributes.push_back({"error.type", "ECONNREFUSED"});
+    EXPECT_THAT(trace({refused, step("connect", 3, 0.001)}),
+                HasSubstr("\n│     ECONNREFUSED after 1.00 ms, connect 1.00 ms\n"));
+    // Quick ones, a kept connection's, nonsense.
+    EXPECT_THAT(trace({step("connect", 1, 0.001), step("first_byte", 90, 0)}), Not(HasSubstr("ms,")));
+    EXPECT_THAT(trace({step("first_byte", 90, 0)}), Not(HasSubstr("first byte")));
+    EXPECT_THAT(trace({step("connect", 1, -1e300)}), Not(HasSubstr("connect")));
+}
+
+TEST(Waterfall, AConnectThatFailedSaysToWhom) {
+    const Span span = with(make_span(7, 2, 1, SpanKind::client, "connect", 0, 100,
+                                     test::resource_of("shop")),
+                           {{"server.address", "stock"}, {"server.port", int64_t{8080}},
+                            {"error.type", "ECONNREFUSED"}}, true);
+    EXPECT_THAT(render_trace(trace_of({span}), unicode), HasSubstr("shop → connect stock:8080"));
+}
+
 TEST(Waterfall, TheOrderInWhichSpansComeDoesNotMatter) {
     std::vector<Span> spans = shop_trace();
     const std::string expected = render_trace(trace_of(spans), unicode);
