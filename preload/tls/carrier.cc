@@ -3,6 +3,8 @@
 
 #include <cerrno>
 
+#include "preload/opening.h"
+
 namespace remora::shim {
 namespace {
 
@@ -102,6 +104,7 @@ void adopt(TlsChannel& channel, Conn& plain, uint32_t generation, int fd) noexce
     if (plain.sequence == 0) {
         conn.connect_ns = plain.connect_ns;
         conn.connect_thread = plain.connect_thread;
+        move_opening(plain, conn);
     }
     conn.carrier_generation = generation;
     conn.carrier = &plain;

@@ -2,6 +2,7 @@
 #include "preload/tls/channel.h"
 
 #include "preload/lane_writer.h"
+#include "preload/opening.h"
 #include "preload/pool.h"
 #include "preload/process_state.h"
 #include "preload/session.h"
@@ -47,8 +48,17 @@ void close_channel(TlsChannel* channel) noexcept {
 
 TlsChannel* channel_at(uint32_t index) noexcept { return &channels.at(index); }
 
+void handshake_begins(TlsChannel& channel) noexcept {
+    if (!channel.facts_known && !channel.conn->accepted) note_handshake_begin(*channel.conn);
+}
+
+void handshake_ends(TlsChannel& channel, bool done) noexcept {
+    if (!channel.facts_known && !channel.conn->accepted) note_handshake_end(*channel.conn, done);
+}
+
 void channel_learned(TlsChannel& channel, ByteView alpn) noexcept {
     TlsFacts& facts = channel.conn->tls;
+    handshake_ends(channel, true);
     const ByteView kept = alpn.first(sizeof(facts.alpn));
     if (kept.size > 0) memcpy(facts.alpn, kept.data, kept.size);
     channel.facts_known = true;

@@ -53,6 +53,10 @@ inline uint32_t index_of(const TlsChannel* channel) noexcept {
 }
 TlsChannel* channel_at(uint32_t index) noexcept;
 
+// A client's handshake is about to make its first step (later ones change nothing), has ended, or
+// has failed for good: for the opening of its connection.
+void handshake_begins(TlsChannel& channel) noexcept;
+void handshake_ends(TlsChannel& channel, bool done) noexcept;
 // The handshake is over; the caller owns a direction and has written conn->tls but for ALPN's
 // choice (empty: none). HTTP/2 is left alone.
 void channel_learned(TlsChannel& channel, ByteView alpn) noexcept;

@@ -201,9 +201,15 @@ void describe_gnutls(TlsIncoming& in) noexcept {
     };
 }
 
-void handshake_over(GnuTls& library, TlsChannel& channel, void* session) noexcept {
-    if (channel.facts_known) return;
+void handshake_step_ends(GnuTls& library, TlsChannel& channel, void* session, int result) noexcept {
+    if (channel.facts_known || (result < 0 && to_be_repeated(library, result))) return;
     const int saved = errno;
+    if (result < 0) {
+        learn_carrier(channel, descriptor_of(library, session), nullptr, false);
+        handshake_ends(channel, false);
+        errno = saved;
+        return;
+    }
     Conn& conn = *channel.conn;
     Direction& direction = conn.directions[REMORA_DIRECTION_SENT];
     if (enter(conn, direction)) {

@@ -33,8 +33,9 @@ TlsChannel* channel_of_session(const void* session) noexcept;
 
 void describe_gnutls(TlsOutgoing& out) noexcept;  // all but `original`
 void describe_gnutls(TlsIncoming& in) noexcept;
-// After a handshake: learns what it has agreed on. Owns no direction.
-void handshake_over(GnuTls& library, TlsChannel& channel, void* session) noexcept;
+// After a step of the handshake that the program asked for: once it is over, learns what it has
+// agreed on. Owns no direction.
+void handshake_step_ends(GnuTls& library, TlsChannel& channel, void* session, int result) noexcept;
 
 inline const GnuTls& gnutls(const void* library) noexcept {
     return *static_cast<const GnuTls*>(library);

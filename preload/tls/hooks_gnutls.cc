@@ -212,10 +212,13 @@ REMORA_WRAPPER void gnutls_deinit(void* session) {
 REMORA_WRAPPER int gnutls_handshake(void* session) {
     REMORA_TARGET(gnutls_handshake, invalid_session);
     if (channel == nullptr) return library.gnutls_handshake(session);
+    const int saved = errno;
+    handshake_begins(*channel);
+    errno = saved;
     InsideLibrary inside(session, channel);
     const int result = library.gnutls_handshake(session);
     inside.leave();
-    if (result == 0) handshake_over(library, *channel, session);
+    handshake_step_ends(library, *channel, session, result);
     return result;
 }
 

@@ -60,11 +60,13 @@ int answer(long told, size_t* size) noexcept {
     return 1;
 }
 
-int shake(int (*original)(void*), void* ssl, TlsChannel* channel) {
+int shake(int (*original)(void*), const OpenSsl& library, void* ssl, TlsChannel* channel) {
     if (channel == nullptr) return original(ssl);
+    handshake_step_begins(library, *channel, ssl);
     InsideLibrary inside(ssl, channel);
     const int result = original(ssl);
     inside.leave();
+    handshake_step_ends(library, *channel, ssl, result);
     return result;
 }
 
@@ -218,20 +220,20 @@ REMORA_WRAPPER int SSL_peek_ex(void* ssl, void* data, size_t size, size_t* read)
 REMORA_WRAPPER int SSL_connect(void* ssl) {
     REMORA_LIBRARY(SSL_connect, -1);
     const bool follow = ssl != nullptr && !calls_itself(*library, ssl, caller);
-    return shake(library->SSL_connect, ssl,
+    return shake(library->SSL_connect, *library, ssl,
                  follow ? channel_of(*library, ssl, TlsRole::client) : nullptr);
 }
 
 REMORA_WRAPPER int SSL_accept(void* ssl) {
     REMORA_LIBRARY(SSL_accept, -1);
     const bool follow = ssl != nullptr && !calls_itself(*library, ssl, caller);
-    return shake(library->SSL_accept, ssl,
+    return shake(library->SSL_accept, *library, ssl,
                  follow ? channel_of(*library, ssl, TlsRole::server) : nullptr);
 }
 
 REMORA_WRAPPER int SSL_do_handshake(void* ssl) {
     REMORA_LIBRARY(SSL_do_handshake, -1);
-    return shake(library->SSL_do_handshake, ssl, followed(*library, ssl, caller, ssl, 1));
+    return shake(library->SSL_do_handshake, *library, ssl, followed(*library, ssl, caller, ssl, 1));
 }
 
 // The stream ends in our direction; the peer's may go on.

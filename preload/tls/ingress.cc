@@ -47,6 +47,7 @@ void nothing_came(Conn& conn, ReadEnd end, int error_number) noexcept {
 }
 
 long receive_owned(Conn& conn, const TlsIncoming& in) {
+    if (!in.channel.facts_known) in.learn(in);
     RealCall real_call;
     begin_real_call(real_call, conn, conn.directions[received]);
     long result = in.original(in);

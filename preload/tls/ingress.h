@@ -22,7 +22,7 @@ struct TlsIncoming {
     // The program's own call. > 0: so many bytes; else what the program is told.
     long (*original)(const TlsIncoming&) = nullptr;
     ReadEnd (*end)(const TlsIncoming&, long result) = nullptr;  // why there were none
-    void (*learn)(const TlsIncoming&) = nullptr;
+    void (*learn)(const TlsIncoming&) = nullptr;                // while there is something to learn
 };
 
 // > 0: bytes that the program has now, maybe more than the library gave; else what that said.

@@ -78,15 +78,19 @@ int descriptor_of(const OpenSsl& library, const void* ssl) noexcept {
     return fd;
 }
 
+void find_carrier(TlsChannel& channel, const OpenSsl& library, const void* ssl,
+                  bool over) noexcept {
+    if (channel.carrier_known) return;
+    uint8_t random[hello_random_size];
+    const bool known = over && library.SSL_get_client_random != nullptr &&
+                       library.SSL_get_client_random(ssl, random, sizeof(random)) == sizeof(random);
+    learn_carrier(channel, descriptor_of(library, ssl), known ? random : nullptr, over);
+}
+
 void learn(TlsChannel& channel, const OpenSsl& library, const void* ssl) noexcept {
     const bool over = library.SSL_in_init(ssl) == 0;
-    if (!channel.carrier_known) {
-        uint8_t random[hello_random_size];
-        const bool known =
-            over && library.SSL_get_client_random != nullptr &&
-            library.SSL_get_client_random(ssl, random, sizeof(random)) == sizeof(random);
-        learn_carrier(channel, descriptor_of(library, ssl), known ? random : nullptr, over);
-    }
+    if (!over) handshake_begins(channel);
+    find_carrier(channel, library, ssl, over);
     if (!over) return;
     TlsFacts& facts = channel.conn->tls;
     facts.version = static_cast<uint16_t>(library.SSL_version(ssl));
@@ -135,6 +139,23 @@ TlsChannel* channel_of(OpenSsl& library, void* ssl, TlsRole role) noexcept {
 TlsChannel* channel_of(OpenSsl& library, void* ssl) noexcept {
     if (!session().active || !is_usable(library)) return nullptr;
     return channel_of(library, ssl, library.SSL_is_server(ssl) ? TlsRole::server : TlsRole::client);
+}
+
+void handshake_step_begins(const OpenSsl& library, TlsChannel& channel, const void* ssl) noexcept {
+    const int saved = errno;
+    if (library.SSL_in_init(ssl)) handshake_begins(channel);
+    errno = saved;
+}
+
+void handshake_step_ends(const OpenSsl& library, TlsChannel& channel, const void* ssl,
+                         int result) noexcept {
+    const int saved = errno;
+    const bool over = result == 1;
+    if (over || !to_be_repeated(library, ssl)) {
+        find_carrier(channel, library, ssl, over);
+        handshake_ends(channel, over);
+    }
+    errno = saved;
 }
 
 void forget_channel(OpenSsl& library, void* ssl) noexcept {

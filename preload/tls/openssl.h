@@ -15,6 +15,10 @@ namespace remora::shim {
 TlsChannel* channel_of(OpenSsl& library, void* ssl, TlsRole role) noexcept;
 // The same; the SSL knows its role once its handshake is set up.
 TlsChannel* channel_of(OpenSsl& library, void* ssl) noexcept;
+// Around a step of the handshake that the program asked for.
+void handshake_step_begins(const OpenSsl& library, TlsChannel& channel, const void* ssl) noexcept;
+void handshake_step_ends(const OpenSsl& library, TlsChannel& channel, const void* ssl,
+                         int result) noexcept;
 // SSL_clear: another connection begins.
 void forget_channel(OpenSsl& library, void* ssl) noexcept;
 
