@@ -122,6 +122,8 @@ std::vector<Finding> what_is_missing(const ProcessFacts& facts, const Membership
     if (!facts.mapped.find("libjvm.so").empty()) findings.push_back({Reason::java_tls, {}});
     if (const std::string library = unknown_tls(facts.mapped); !library.empty())
         findings.push_back({Reason::other_tls, library});
+    else if (lost(membership, REMORA_LOSS_tls_library_unknown) != 0)
+        findings.push_back({Reason::other_tls, {}});
     if (lost(membership, REMORA_LOSS_tls_table_full) != 0)
         findings.push_back({Reason::tls_not_followed, {}});
     if (facts.io_uring) findings.push_back({Reason::io_uring, {}});

@@ -237,6 +237,11 @@ TEST_F(Judge, OtherTls) {
     expect_in_part("other_tls");
 }
 
+TEST_F(Judge, OtherTlsThatTheShimMet) {
+    owner.lost[REMORA_LOSS_tls_library_unknown] = 1;
+    expect_in_part("other_tls");
+}
+
 TEST_F(Judge, KnownTlsIsNoReason) {
     facts.mapped.paths.emplace_back("/usr/lib/libssl.so.3");
     facts.mapped.paths.emplace_back("/usr/lib/libgnutls.so.30");
