@@ -39,6 +39,14 @@ void add_line(std::string line, size_t width, bool unicode, std::string& out) {
     out += '\n';
 }
 
+void add_lines(const std::string& text, size_t width, bool unicode, std::string& out) {
+    for (size_t at = 0; at < text.size();) {
+        const size_t end = std::min(text.find('\n', at), text.size());
+        add_line(text.substr(at, end - at), width, unicode, out);
+        at = end + 1;
+    }
+}
+
 }  // namespace
 
 size_t terminal_width(int fd) {
@@ -73,10 +81,12 @@ std::string format_table(const std::vector<TextColumn>& all, size_t width, bool 
     add_line(row(title) + (below ? "" : last.title), width, unicode, out);
     for (size_t i = 0; i < last.cells.size(); ++i) {
         const auto cell = [i](const TextColumn& column) { return column.cells[i]; };
-        add_line(row(cell) + (below ? "" : last.cells[i]), width, unicode, out);
-        if (below && !last.cells[i].empty())
-            add_line(std::string(indent_below, ' ') + wrap_text(last.cells[i], indent_below, width),
-                     0, unicode, out);
+        if (below) add_line(row(cell), width, unicode, out);
+        if (below && last.cells[i].empty()) continue;
+        const size_t indent = below ? indent_below : before;
+        add_lines((below ? std::string(indent, ' ') : row(cell)) +
+                      wrap_text(last.cells[i], indent, width),
+                  width, unicode, out);
     }
     return out;
 }

@@ -15,8 +15,8 @@ struct TextColumn {
     std::vector<std::string> cells;  // printable; as many as the table has rows
 };
 
-// The last column takes what is left; where that is too little to be read, it stands on a line of
-// its own below each row. Columns in which no cell says anything are left out. width 0: no limit.
+// The last column takes what is left, broken into lines; where that is too little to be read, it
+// stands below each row. Columns in which no cell says anything are left out. width 0: no limit.
 std::string format_table(const std::vector<TextColumn>& columns, size_t width, bool unicode);
 
 // Columns of the terminal behind the descriptor, however few; 0: it is none.

@@ -40,6 +40,23 @@ TEST(TextTable, FitsAnyTerminal) {
     }
 }
 
+TEST(TextTable, BreaksTheLastColumn) {
+    std::vector<TextColumn> wide = columns();
+    wide[3].cells[1] = "one two three four five six seven eight";
+    EXPECT_EQ(format_table(wide, 48, false),
+              " PID  COMMAND   WHY\n"
+              "   1  short\n"
+              "4711  much to~  one two three four five six\n"
+              "                seven eight\n");
+}
+
+TEST(TextTable, CutsWordsThatNoLineCanHold) {
+    std::vector<TextColumn> wide = columns();
+    wide[3].cells[0] = std::string(100, 'x');
+    const std::string text = format_table(wide, 20, false);
+    EXPECT_NE(text.find("\n    xxxxxxxxxxxxxxx~\n"), std::string::npos) << text;
+}
+
 TEST(TextTable, OfNothing) { EXPECT_EQ(format_table({}, 0, false), ""); }
 
 TEST(WrapText, BreaksAtBlanks) {

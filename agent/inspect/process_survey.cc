@@ -181,7 +181,7 @@ std::optional<SurveyedProcess> ProcessSurvey::survey(int pid) const {
 // A process that is being started looks as if the library had been lost on the way: between its
 // exec and the library's first line. All of these are looked at again before that is said of them.
 std::vector<SurveyedProcess> ProcessSurvey::survey_all(std::vector<int> pids) const {
-    constexpr int looks = 20;
+    constexpr int looks = 30;
     constexpr auto pause = 10ms;
     std::map<int, SurveyedProcess> found;
     for (int look = 1; !pids.empty(); ++look) {

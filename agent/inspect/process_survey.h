@@ -31,7 +31,7 @@ public:
     [[nodiscard]] const std::map<int, SessionMemory>& sessions() const { return sessions_; }
     // Members of sessions; `all`: every other one that we may look at, too. By pid. Remora's own
     // processes are not among them.
-    // Takes up to a fifth of a second where a process seems to be just starting.
+    // Takes up to a third of a second where a process seems to be just starting.
     [[nodiscard]] std::vector<SurveyedProcess> processes(bool all) const;
     // Nothing: no such process.
     [[nodiscard]] std::optional<SurveyedProcess> process(int pid) const;

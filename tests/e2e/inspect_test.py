@@ -133,17 +133,23 @@ class Traced(InspectCase):
             r"\s+", " ", remora("inspect", entry["pid"]).stdout))
 
     def test_processes_that_come_and_go(self):
-        """Whatever a process is in the middle of, nothing wrong is said of it."""
-        process = self.start("sh", "-c", "while :; do sleep 0.3 & env sleep 0.02; done")
+        """Whatever a process is in the middle of, nothing wrong is said of it; also not before the
+        library's first line, a moment that is made longer here."""
+        slow = self.compiled("slow.so", "-shared", "-fPIC", "-Wl,-z,initfirst", source="""
+#include <unistd.h>
+__attribute__((constructor)) static void start(void) { usleep(50000); }
+""")
+        process = self.start("sh", "-c", "while :; do sleep 0.5 & env sleep 0.02; done",
+                             environment={"LD_PRELOAD": str(slow)})
         wait_until(lambda: any(entry["session"] == process.popen.pid
                                for entry in listed().values()), "the shell to be listed")
         commands = set()
-        for _ in range(150):
+        for _ in range(50):
             for entry in listed().values():
                 if entry["session"] == process.popen.pid:
                     self.assertEqual((entry["state"], entry["reasons"]), ("traced", []), entry)
                     commands.add(entry["command"])
-        self.assertIn("sleep 0.3", commands)
+        self.assertIn("sleep 0.5", commands)
 
     def test_remora_itself(self):
         process = self.start_ready(target("odd_process"), "plain")
