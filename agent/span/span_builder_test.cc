@@ -54,7 +54,8 @@ protected:
         memcpy(exchange_.protocol, name, strnlen(name, sizeof(exchange_.protocol)));
     }
     std::optional<Span> try_build() {
-        return builder_.build({exchange_, request_, tracestate_, response_}, clock_now, resource_);
+        return builder_.build({exchange_, request_, tracestate_, response_, opening_}, clock_now,
+                              resource_);
     }
     Span build() {
         auto span = try_build();
@@ -63,7 +64,7 @@ protected:
     }
 
     remora_exchange exchange_ = {};
-    ByteView request_, tracestate_, response_;
+    ByteView request_, tracestate_, response_, opening_;
     std::shared_ptr<const Resource> resource_ = std::make_shared<Resource>();
     uint64_t invalid_ = 0;
     SpanBuilder builder_{[this](remora_loss reason, uint64_t count) {
@@ -246,6 +247,110 @@ TEST_F(SpanBuilderTest, TheFirstByteIsAnEventOfClients) {
     EXPECT_THAT(build().events, IsEmpty());
 }
 
+class OpeningEventsTest : public SpanBuilderTest {
+protected:
+    OpeningEventsTest() {
+        opening_ = ByteView(reinterpret_cast<const uint8_t*>(&told_), sizeof(told_));
+        strcpy(told_.host, "shop.test");
+        told_.lookup_start_ns = 900 * millisecond;
+        told_.lookup_end_ns = 902 * millisecond;
+        told_.connect_start_ns = 903 * millisecond;
+        told_.connect_end_ns = 904 * millisecond;
+        told_.tls_start_ns = 904 * millisecond;
+        told_.tls_end_ns = 908 * millisecond;
+    }
+    void fail(uint64_t end_ms, int error_number) {
+        remora_attempt& attempt = told_.attempts[told_.failed++];
+        attempt = {end_ms * millisecond - 1, end_ms * millisecond, exchange_.peer, error_number};
+        attempt.peer.bytes[3] = 9;
+    }
+    void never_connected(int error_number, uint8_t end = REMORA_END_ERROR) {
+        set_protocol("connect");
+        told_.connect_start_ns = told_.connect_end_ns = told_.tls_start_ns = told_.tls_end_ns = 0;
+        exchange_.response_start_ns = 0;
+        exchange_.end = end;
+        exchange_.error_number = error_number;
+        fail(920, error_number);
+    }
+    static std::vector<std::string> names(const Span& span) {
+        std::vector<std::string> out;
+        for (const SpanEvent& event : span.events) out.push_back(event.name);
+        return out;
+    }
+    static std::string of(const SpanEvent& event, std::string_view key) {
+        Span span;
+        span.attributes = event.attributes;
+        return text(span, key);
+    }
+    remora_opening told_{};
+};
+
+TEST_F(OpeningEventsTest, StandInTheOrderOfTheirTimes) {
+    fail(903, ECONNREFUSED);
+    const Span span = build();
+    ASSERT_THAT(names(span), testing::ElementsAre("dns", "connect.failed", "connect",
+                                                  "tls.handshake", "first_byte"));
+    EXPECT_EQ(of(span.events[0], "dns.question.name"), "shop.test");
+    EXPECT_EQ(std::get<double>(span.events[0].attributes[0].value), 0.002);
+    EXPECT_EQ(span.events[0].time_unix_ns, clock_now.wall(902 * millisecond));
+    EXPECT_EQ(of(span.events[1], "error.type"), "ECONNREFUSED");
+    EXPECT_EQ(of(span.events[1], "network.peer.address"), "192.0.2.9");
+    EXPECT_EQ(of(span.events[2], "network.peer.address"), "192.0.2.1");
+    EXPECT_EQ(of(span.events[2], "network.peer.port"), "8080");
+    EXPECT_EQ(of(span.events[3], "error.type"), "(none)");
+    exchange_.role = REMORA_ROLE_SERVER;
+    EXPECT_THAT(build().events, IsEmpty());
+}
+
+TEST_F(OpeningEventsTest, AConnectThatFailedIsNamedSo) {
+    never_connected(ECONNREFUSED);
+    Span span = build();
+    EXPECT_EQ(span.name, "connect");
+    EXPECT_EQ(span.status, StatusCode::error);
+    EXPECT_EQ(span.status_message, "Connection refused");
+    EXPECT_EQ(text(span, "error.type"), "ECONNREFUSED");
+    EXPECT_EQ(text(span, "server.address"), "shop.test");
+    EXPECT_EQ(text(span, "server.port"), "8080");
+    EXPECT_THAT(names(span), testing::ElementsAre("dns"));  // the attempt is the span
+    told_.host[0] = 0;
+    EXPECT_EQ(text(build(), "server.address"), "192.0.2.1");
+}
+
+TEST_F(OpeningEventsTest, GivingUpIsATimeoutOrNobodysError) {
+    never_connected(REMORA_GAVE_UP_TIMEOUT, REMORA_END_LOCAL);
+    EXPECT_EQ(text(build(), "error.type"), "timeout");
+    told_.failed = 0;
+    never_connected(REMORA_GAVE_UP, REMORA_END_LOCAL);
+    EXPECT_EQ(build().status, StatusCode::unset);
+    EXPECT_EQ(text(build(), "remora.end"), "local");
+    told_.failed = 0;
+    never_connected(0, REMORA_END_PROCESS);
+    told_.failed = 0;
+    EXPECT_EQ(text(build(), "error.type"), "unfinished");
+    EXPECT_EQ(build().status_message, "process ended before the connection was made");
+}
+
+TEST_F(OpeningEventsTest, AHandshakeThatFailed) {
+    set_protocol("connect");
+    exchange_.end = REMORA_END_LOCAL;
+    told_.tls_failed = 1;
+    const Span span = build();
+    EXPECT_EQ(text(span, "error.type"), "tls_handshake");
+    EXPECT_THAT(names(span),
+                testing::ElementsAre("dns", "connect", "tls.handshake", "first_byte"));
+    EXPECT_EQ(of(span.events[2], "error.type"), "tls_handshake");
+}
+
+TEST_F(OpeningEventsTest, TimesThatCannotBeAreNotTold) {
+    told_.lookup_end_ns = told_.lookup_start_ns - 1;
+    told_.connect_start_ns = exchange_.start_ns - 1;
+    told_.tls_end_ns = exchange_.end_ns + 1;
+    EXPECT_THAT(names(build()), testing::ElementsAre("first_byte"));
+    told_.failed = ~0u;
+    for (remora_attempt& attempt : told_.attempts) attempt.error_number = -77;
+    EXPECT_THAT(names(build()), testing::ElementsAre("first_byte"));
+}
+
 TEST_F(SpanBuilderTest, ABatchHasASize) {
     EXPECT_EQ(text(build(), "remora.batch.size"), "(none)");
     exchange_.batch = 5;
@@ -303,6 +408,8 @@ TEST_F(SpanBuilderTest, AnyBytesGiveASpanOrNone) {
         request_ = ByteView(bytes.data(), cut);
         tracestate_ = ByteView(bytes.data() + cut, 300);
         response_ = ByteView(bytes.data() + cut + 300, 500);
+        opening_ = ByteView(bytes.data() + cut, round % 3 == 0 ? 0 : sizeof(remora_opening));
+        if (round % 8 == 1) set_protocol("connect");
         const auto span = try_build();
         if (!span) continue;
         EXPECT_LE(span->start_unix_ns, span->end_unix_ns);
