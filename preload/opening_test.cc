@@ -226,6 +226,19 @@ TEST_F(OpeningTest, WhatTheAgentHasTakenIsNoEventAnyMore) {
     EXPECT_EQ(done()[0].opening.failed, 0u);
 }
 
+TEST_F(OpeningTest, TheSameAddressAgainIsNoFallback) {
+    const Address first("10.0.16.1"), second("10.0.16.2");
+    look_up("again.test", {first, second});
+    Client{}.connects(first, ECONNREFUSED);
+    Client{}.connects(first, ECONNRESET);
+    ASSERT_THAT(done(), SizeIs(1));
+    EXPECT_EQ(done()[0].exchange.error_number, ECONNRESET);
+    EXPECT_EQ(done()[0].opening.lookup_start_ns, 0u);
+    EXPECT_THAT(open(), SizeIs(1));
+    Client{}.connects(second, 0);
+    EXPECT_THAT(open(), IsEmpty());
+}
+
 TEST_F(OpeningTest, WhenAllAddressesHaveFailedThereIsOneSpan) {
     const Address first("10.0.7.1"), second("10.0.7.2");
     look_up("none.test", {first, second});
