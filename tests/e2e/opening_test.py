@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def unshared():
 class Peer:
     """An HTTP server by hand, which can be slow at each step."""
 
-    def __init__(self, address=HOST, backlog=64, accept_after=None, reset=False):
+    def __init__(self, address=HOST, backlog=64, accept_after=None, reset=False, tls=None,
+                 handshake_after=0):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.listener = socket.socket(family)
         self.listener.bind((address, 0))
@@ -61,6 +63,7 @@ class Peer:
         self.port = self.listener.getsockname()[1]
         self._fillers = []
         self._reset = reset
+        self._tls, self._handshake_after = tls, handshake_after
         if accept_after is not None:
             self.fill(backlog)
         threading.Thread(target=self._serve, args=(accept_after,), daemon=True).start()
@@ -87,6 +90,13 @@ class Peer:
             threading.Thread(target=self._talk, args=(client,), daemon=True).start()
 
     def _talk(self, client):
+        if self._tls:
+            time.sleep(self._handshake_after)
+            try:
+                client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:
+                client.close()
+                return
         with client:
             head = b""
             while True:
@@ -233,6 +243,59 @@ class OpeningTest(EndToEndTestCase):
         span = self.blocking_client(f"http://quick.test:{peer.port}/", expect=1)
         self.check_timeout(span, "ETIMEDOUT")
 
+    def tls_context(self):
+        need("openssl")
+        make_certificate(self.directory, "quick.test", "slow.test")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.directory / "cert.pem", self.directory / "key.pem")
+        return context
+
+    def tls_clients(self):
+        """Commands without their URL, by OpenSSL on a descriptor, by memory BIOs, by GnuTLS."""
+        certificate = str(self.directory / "cert.pem")
+        yield "curl", ("curl", "-sS", "--http1.1", "--cacert", certificate)
+        yield "python", (PYTHON, "-c", "import ssl, sys, urllib.request as u\nu.urlopen("
+                         "sys.argv[1], context=ssl.create_default_context("
+                         f"cafile={certificate!r}))")
+        yield "aiohttp", (PYTHON, "-c", AIOHTTP.replace(
+            "get(sys.argv[1])", "get(sys.argv[1], ssl=__import__('ssl').create_default_context("
+            f"cafile={certificate!r}))"))
+        yield "wget", ("wget", "-q", "-O-", "--no-proxy", "--ca-certificate", certificate)
+
+    def test_slow_handshake(self):
+        peer = self.peer(tls=self.tls_context(), handshake_after=SLOW)
+        for name, command in self.tls_clients():
+            with self.subTest(program=name):
+                if name == "aiohttp":
+                    need_python(name)
+                else:
+                    need(command[0])
+                span = self.run_traced(*command, f"https://quick.test:{peer.port}/").spans.one(
+                    kind="client")
+                self.assertEqual(span.events, ("dns", "connect", "tls.handshake", "first_byte"))
+                self.assertGreaterEqual(span.step("tls.handshake")["duration"], SLOW / 2)
+                self.assertGreaterEqual(span.end_ns - span.start_ns, SLOW * 1e9)
+
+    def test_a_kept_tls_connection_is_not_opened_again(self):
+        peer = self.peer(tls=self.tls_context())
+        url = f"https://quick.test:{peer.port}/"
+        _, command = next(self.tls_clients())
+        spans = self.run_traced(*command, url, url).spans.where(kind="client")
+        self.assertEqual(sorted(s.events for s in spans),
+                         [("dns", "connect", "tls.handshake", "first_byte"), ("first_byte",)])
+
+    def test_a_handshake_that_fails(self):
+        # The client does not trust the certificate; the client's time runs out.
+        peer = self.peer(tls=self.tls_context())
+        slow = self.peer(tls=self.tls_context(), handshake_after=30)
+        for arguments, port, status in (((), peer.port, 60),
+                                        (("--max-time", "0.5"), slow.port, 28)):
+            with self.subTest(arguments=arguments):
+                span = self.curl(*arguments, f"https://quick.test:{port}/", expect=status)
+                self.assertEqual((span.name, span["error.type"], span["server.address"]),
+                                 ("connect", "tls_handshake", "quick.test"))
+                self.assertEqual(span.events[:2], ("dns", "connect"))
+
     def test_reset(self):
         peer = self.peer(reset=True)
         span = self.curl(f"http://quick.test:{peer.port}/", expect=56)
@@ -309,6 +372,15 @@ class OpeningTest(EndToEndTestCase):
                 "                (socket.AF_INET, 1, ('127.0.0.1', 4318))):\n"
                 "    s = socket.socket(f, t)\n    print(s.connect_ex(a))\n    s.close()\n")
         self.assertEqual(self.python(code).where(kind="client"), [])
+
+
+def make_certificate(folder, *names):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={names[0]}",
+         "-addext", "subjectAltName=" + ",".join("DNS:" + name for name in names),
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        check=True, capture_output=True)
 
 
 AIOHTTP = """
