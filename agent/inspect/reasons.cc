@@ -117,7 +117,11 @@ uint64_t lost(const Membership& membership, remora_loss reason) {
 
 std::vector<Finding> what_is_missing(const ProcessFacts& facts, const Membership& membership) {
     std::vector<Finding> findings;
-    if (lost(membership, REMORA_LOSS_no_lane) != 0) findings.push_back({Reason::no_lane, {}});
+    // A process without a lane has nowhere to say that it got none.
+    const bool none_left = membership.owner == nullptr && membership.memory != nullptr &&
+                           membership.memory->lanes_left == 0;
+    if (none_left || lost(membership, REMORA_LOSS_no_lane) != 0)
+        findings.push_back({Reason::no_lane, {}});
     if (!facts.linked_tls.empty()) findings.push_back({Reason::static_tls, facts.linked_tls});
     if (!facts.mapped.find("libjvm.so").empty()) findings.push_back({Reason::java_tls, {}});
     if (const std::string library = unknown_tls(facts.mapped); !library.empty())

@@ -32,6 +32,7 @@ protected:
         facts.variables = {"LD_PRELOAD=/usr/lib/libremora.so", "REMORA_SESSION=1:2:3:4:x"};
         facts.mapped.paths = {"/usr/bin/service", "/usr/lib/libremora.so", "/lib/libc.so.6"};
         facts.mapped.lanes = {7};
+        memory.lanes_left = 5;
         membership.member = true;
         membership.memory = &memory;
         membership.owner = &owner;
@@ -278,6 +279,11 @@ TEST_F(Judge, StdioOnASocket) {
 
 TEST_F(Judge, NoLane) {
     owner.lost[REMORA_LOSS_no_lane] = 1;
+    expect_in_part("no_lane");
+    // It has none at all, and there is none for it.
+    membership.owner = nullptr;
+    EXPECT_THAT(reasons(), IsEmpty());
+    memory.lanes_left = 0;
     expect_in_part("no_lane");
 }
 

@@ -134,7 +134,9 @@ std::optional<SessionMemory> read_session_memory(int agent_pid) {
         if (!read_whole(files.lanes.get(), head.get(), sizeof(*head),
                         uint64_t{index} * REMORA_LANE_BYTES))
             break;
-        if (REMORA_LANE_STATE(head->owner) == REMORA_LANE_CLAIMED) add_lane(*head, out.owners);
+        const uint32_t state = REMORA_LANE_STATE(head->owner);
+        if (state == REMORA_LANE_CLAIMED) add_lane(*head, out.owners);
+        if (state == REMORA_LANE_READY || state == REMORA_LANE_ABSENT) ++out.lanes_left;
     }
     return out;
 }

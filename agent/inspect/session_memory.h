@@ -33,6 +33,7 @@ struct SessionMemory {
     uint32_t switches = 0;                               // remora_control_switches
     uint32_t sampler = REMORA_SAMPLER_PARENT_ALWAYS_ON;  // remora_sampler
     bool other_version = false;  // layouts are not ours: only the inodes are known
+    uint32_t lanes_left = 0;     // that no process has claimed
     std::vector<LaneOwner> owners;
 };
 

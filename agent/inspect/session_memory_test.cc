@@ -61,6 +61,7 @@ TEST_F(SessionMemoryTest, OfAnAgentWithoutPrograms) {
     EXPECT_EQ(memory->heartbeat_ns, 77u);
     EXPECT_FALSE(memory->other_version);
     EXPECT_TRUE(memory->owners.empty());
+    EXPECT_EQ(memory->lanes_left, lanes);
 }
 
 TEST_F(SessionMemoryTest, AddsUpTheLanesOfAProcess) {
@@ -87,6 +88,7 @@ TEST_F(SessionMemoryTest, AddsUpTheLanesOfAProcess) {
     EXPECT_EQ(owner.open_exchanges, 1u);
     EXPECT_EQ(owner.lost[REMORA_LOSS_ring_full], UINT64_MAX) << "clipped, not wrapped";
     EXPECT_EQ(memory->owners[1].process.pid, 43u);
+    EXPECT_EQ(memory->lanes_left, lanes - 3);
 }
 
 TEST_F(SessionMemoryTest, OfAnotherVersionIsKnownAndNotRead) {

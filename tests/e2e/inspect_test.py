@@ -298,6 +298,10 @@ class NotTraced(InspectCase):
 
 
 class InPart(InspectCase):
+    def test_no_lane(self):
+        child = self.only_child(target("odd_process"), "plain", environment={"REMORA_LANES": "1"})
+        self.assert_reason(child, "no_lane", "in part")
+
     def assert_in_part(self, process, reason):
         entry, details = self.judged(process)
         self.assert_reason(entry, reason, "in part")
@@ -438,6 +442,15 @@ class Command(InspectCase):
             self.assertNotIn("\x1b", text)
             self.assertNotIn("\x07", text)
             self.assertNotIn("\u202e", text)
+
+    def test_a_program_that_opens_its_agents_files(self):
+        code = ("import os, time\n"
+                "_, agent, lanes, control, *_ = os.environ['REMORA_SESSION'].split(':')\n"
+                "held = [open(f'/proc/{agent}/fd/{fd}', 'rb') for fd in (lanes, control)]\n"
+                "print('ready', flush=True)\n"
+                "time.sleep(1000)\n")
+        entry, _ = self.judged(self.start_ready(PYTHON, "-c", code))
+        self.assertEqual(entry["state"], "traced", entry)
 
     def test_lanes_that_were_scribbled_over(self):
         source = """
