@@ -54,6 +54,15 @@ Check architecture_check(const MachineFacts& facts) {
     return no("architecture", facts.machine + " is not supported", "64-bit x86 is needed");
 }
 
+Check c_library_check(const MachineFacts& facts) {
+    const std::string found = "glibc " + facts.c_library_version;
+    if (facts.library_needs.empty()) return ok("C library", found);
+    const std::string needed = fmt::format("{}; the library needs {}", found, facts.library_needs);
+    if (version_at_least(facts.c_library_version, facts.library_needs))
+        return ok("C library", needed);
+    return no("C library", needed, "use a build of Remora for this system");
+}
+
 Check proc_check(const MachineFacts& facts) {
     if (!facts.proc_mounted)
         return no("/proc", "is not mounted: programs can't find their agent", "mount it");
@@ -192,7 +201,7 @@ MachineReport check_machine(const MachineFacts& facts) {
     std::vector<Check>& run = report.run;
     run.push_back(kernel_check(facts));
     run.push_back(architecture_check(facts));
-    run.push_back(ok("C library", "glibc " + facts.c_library_version));
+    run.push_back(c_library_check(facts));
     run.push_back(proc_check(facts));
     run.push_back(sandbox_check(facts));
     add_limits(facts, run);

@@ -15,6 +15,7 @@ MachineFacts good_machine() {
     facts.kernel = "6.1.0-18-amd64";
     facts.machine = "x86_64";
     facts.c_library_version = "2.36";
+    facts.library_needs = "2.34";
     facts.proc_mounted = true;
     facts.file_size_limit = facts.address_space_limit = UINT64_MAX;
     facts.descriptor_limit = 1024;
@@ -60,6 +61,7 @@ TEST(MachineChecks, NameEachThingThatIsMissing) {
         {"kernel", Verdict::no, "", [](Facts& f) { f.kernel = "nonsense"; }},
         {"kernel", Verdict::note, "pidfd", [](Facts& f) { f.kernel = "5.2.1"; }, true},
         {"architecture", Verdict::no, "aarch64", [](Facts& f) { f.machine = "aarch64"; }},
+        {"C library", Verdict::no, "needs 2.38", [](Facts& f) { f.library_needs = "2.38"; }},
         {"/proc", Verdict::no, "not mounted", [](Facts& f) { f.proc_mounted = false; }},
         {"/proc", Verdict::note, "hidepid=2", [](Facts& f) { f.hidepid = 2; }, true},
         {"sandbox", Verdict::note, "seccomp", [](Facts& f) { f.seccomp_mode = 2; }, true},
@@ -139,6 +141,13 @@ TEST(MachineFacts, AreTakenFromTheirFiles) {
     EXPECT_EQ(parse_hidepid("rw,hidepid=ptraceable"), 4);
     EXPECT_EQ(parse_hidepid("rw,hidepid=0"), 0);
     EXPECT_EQ(parse_hidepid(""), 0);
+    EXPECT_EQ(newest_glibc_version(std::string("GLIBC_2.9\0xGLIBC_2.34\0GLIBC_2.2.5\0", 32)),
+              "2.34");
+    EXPECT_EQ(newest_glibc_version("GLIBC_PRIVATE GLIBC_"), "");
+    EXPECT_EQ(newest_glibc_version(""), "");
+    EXPECT_TRUE(version_at_least("2.36", "2.9"));
+    EXPECT_FALSE(version_at_least("2.9", "2.36"));
+    EXPECT_FALSE(version_at_least("", "2.36"));
     EXPECT_EQ(parse_lockdown("none [integrity] confidentiality\n"), "integrity");
     EXPECT_EQ(parse_lockdown("]["), "");
     EXPECT_EQ(parse_lockdown(""), "");

@@ -6,8 +6,10 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 #include "agent/base/text.h"
 #include "agent/ingest/proc_files.h"
@@ -63,6 +65,32 @@ std::optional<Mount> find_mount(const std::string& mounts, const std::string& ty
             return Mount{std::string(words[1]), std::string(words[3])};
     }
     return std::nullopt;
+}
+
+namespace {
+std::pair<unsigned long, unsigned long> version_numbers(const std::string& text) {
+    char* end = nullptr;
+    const unsigned long major = std::strtoul(text.c_str(), &end, 10);
+    return {major, *end == '.' ? std::strtoul(end + 1, nullptr, 10) : 0};
+}
+}  // namespace
+
+bool version_at_least(const std::string& a, const std::string& b) {
+    return version_numbers(a) >= version_numbers(b);
+}
+
+std::string newest_glibc_version(const std::string& library) {
+    constexpr std::string_view prefix = "GLIBC_";
+    std::string newest;
+    for (size_t at = library.find(prefix); at != std::string::npos;
+         at = library.find(prefix, at + 1)) {
+        const size_t begin = at + prefix.size();
+        const size_t end = std::min(library.find_first_not_of("0123456789.", begin), begin + 16);
+        const std::string version = library.substr(begin, end - begin);
+        if (!version.empty() && (newest.empty() || version_at_least(version, newest)))
+            newest = version;
+    }
+    return newest;
 }
 
 int parse_hidepid(const std::string& options) {

@@ -36,6 +36,7 @@ struct MachineFacts {
 
     // Filled in by the command, which may try things that the stages above know.
     std::string library;                // path of libremora.so
+    std::string library_needs;          // "2.34": the newest version of glibc that it asks for
     std::string library_problem;        // it can't be found
     std::string shared_memory_problem;  // empty: it can be made
     std::string preload_problem;        // empty: a program was started with it and found its agent
@@ -52,6 +53,11 @@ struct Mount {
     std::string options;
 };
 std::optional<Mount> find_mount(const std::string& mounts, const std::string& type);
+// The newest of the symbol versions GLIBC_<major>.<minor> that are named in a library: "2.34";
+// empty: none.
+std::string newest_glibc_version(const std::string& library);
+// Is version a of glibc at least b? "2.9" is older than "2.36".
+bool version_at_least(const std::string& a, const std::string& b);
 int parse_hidepid(const std::string& options);
 // "none [integrity] confidentiality" -> "integrity"
 std::string parse_lockdown(const std::string& text);

@@ -15,6 +15,7 @@
 #include "agent/config/parse_value.h"
 #include "agent/control/child_environment.h"
 #include "agent/export/otlp_exporter.h"
+#include "agent/ingest/proc_files.h"
 #include "agent/inspect/machine_checks.h"
 #include "agent/main/preload_trial.h"
 #include "agent/main/process_output.h"
@@ -47,6 +48,9 @@ MachineFacts find_facts(const Config& config) {
         facts.library = *library;
     else
         facts.library_problem = library.error().text();
+    // Any file is read this way, not only those of /proc.
+    if (library)
+        facts.library_needs = newest_glibc_version(read_proc_file(*library, size_t{4} << 20));
     const PreloadTrial trial = try_preload(facts.library);
     facts.shared_memory_problem = trial.shared_memory_problem;
     facts.preload_problem = trial.preload_problem;
