@@ -126,10 +126,12 @@ void learn(TlsChannel& channel, const GnuTls& library, void* session) noexcept {
 }  // namespace
 
 void GnuTlsFunctions::fill(const LoadedLibrary& loaded) noexcept {
-#define REMORA_USED(result, name, parameters) \
-    this->name = reinterpret_cast<decltype(this->name)>(find_function(loaded, #name));
-#define REMORA_HOOK(result, name, parameters, arguments) REMORA_USED(result, name, parameters)
+#define REMORA_USED(result, name, parameters) #name "\0"
+#define REMORA_HOOK(result, name, parameters, arguments) #name "\0"
+    static constexpr char names[] =
 #include "preload/tls/gnutls.def"
+        ;
+    find_functions(loaded, names, this);
     usable = gnutls_error_is_fatal != nullptr && gnutls_transport_get_ptr != nullptr &&
              gnutls_session_get_random != nullptr && gnutls_protocol_get_version != nullptr &&
              gnutls_session_is_resumed != nullptr;
@@ -196,6 +198,10 @@ void describe_gnutls(TlsIncoming& in) noexcept {
         if (result == 0 || result == error_premature) return ReadEnd::closed;
         return to_be_repeated(gnutls(i.library), result) ? ReadEnd::again : ReadEnd::failed;
     };
+    if (gnutls(in.library).gnutls_record_check_pending != nullptr)
+        in.pending = [](const TlsIncoming& i) {
+            return gnutls(i.library).gnutls_record_check_pending(const_cast<void*>(i.session));
+        };
     in.learn = [](const TlsIncoming& i) {
         learn(i.channel, gnutls(i.library), const_cast<void*>(i.session));
     };

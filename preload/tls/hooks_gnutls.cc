@@ -125,8 +125,8 @@ REMORA_WRAPPER ssize_t gnutls_record_recv(void* session, void* data, size_t size
     if (channel == nullptr || size == 0 || !plausible(data))
         return library.gnutls_record_recv(session, data, size);
     TlsIncoming in = incoming(library, *channel, session, data, size);
-    in.original = [](const TlsIncoming& i) -> long {
-        return gnutls(i.library).gnutls_record_recv(session_of(i), i.data, i.size);
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
+        return gnutls(i.library).gnutls_record_recv(session_of(i), bytes, count);
     };
     return tls_receive(in);
 }
@@ -138,8 +138,8 @@ REMORA_WRAPPER ssize_t gnutls_record_recv_seq(void* session, void* data, size_t 
         return library.gnutls_record_recv_seq(session, data, size, sequence);
     TlsIncoming in = incoming(library, *channel, session, data, size);
     in.arguments = sequence;
-    in.original = [](const TlsIncoming& i) -> long {
-        return gnutls(i.library).gnutls_record_recv_seq(session_of(i), i.data, i.size,
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
+        return gnutls(i.library).gnutls_record_recv_seq(session_of(i), bytes, count,
                                                         static_cast<uint8_t*>(i.arguments));
     };
     return tls_receive(in);
@@ -150,10 +150,11 @@ REMORA_WRAPPER ssize_t gnutls_record_recv_early_data(void* session, void* data, 
     if (channel == nullptr || size == 0 || !plausible(data))
         return library.gnutls_record_recv_early_data(session, data, size);
     TlsIncoming in = incoming(library, *channel, session, data, size);
-    in.original = [](const TlsIncoming& i) -> long {
-        return gnutls(i.library).gnutls_record_recv_early_data(session_of(i), i.data, i.size);
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
+        return gnutls(i.library).gnutls_record_recv_early_data(session_of(i), bytes, count);
     };
     in.end = [](const TlsIncoming&, long) { return ReadEnd::again; };
+    in.pending = nullptr;
     return tls_receive(in);
 }
 

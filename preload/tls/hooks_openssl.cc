@@ -151,8 +151,8 @@ REMORA_WRAPPER int SSL_read(void* ssl, void* data, int size) {
     TlsChannel* channel = followed(*library, ssl, caller, data, positive(size));
     if (channel == nullptr) return library->SSL_read(ssl, data, size);
     TlsIncoming in = incoming(*library, *channel, ssl, data, static_cast<size_t>(size));
-    in.original = [](const TlsIncoming& i) -> long {
-        return openssl(i.library).SSL_read(ssl_of(i), i.data, static_cast<int>(i.size));
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
+        return openssl(i.library).SSL_read(ssl_of(i), bytes, static_cast<int>(count));
     };
     return static_cast<int>(tls_receive(in));
 }
@@ -162,9 +162,9 @@ REMORA_WRAPPER int SSL_read_ex(void* ssl, void* data, size_t size, size_t* read)
     TlsChannel* channel = plausible(read) ? followed(*library, ssl, caller, data, size) : nullptr;
     if (channel == nullptr) return library->SSL_read_ex(ssl, data, size, read);
     TlsIncoming in = incoming(*library, *channel, ssl, data, size);
-    in.original = [](const TlsIncoming& i) -> long {
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
         size_t got = 0;
-        const int result = openssl(i.library).SSL_read_ex(ssl_of(i), i.data, i.size, &got);
+        const int result = openssl(i.library).SSL_read_ex(ssl_of(i), bytes, count, &got);
         return result > 0 ? static_cast<long>(got) : result;
     };
     return answer(tls_receive(in), read);
@@ -181,12 +181,13 @@ REMORA_WRAPPER int SSL_read_early_data(void* ssl, void* data, size_t size, size_
         int result;
     } early{read, 0};
     in.arguments = &early;
-    in.original = [](const TlsIncoming& i) -> long {
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
         auto& e = *static_cast<Early*>(i.arguments);
-        e.result = openssl(i.library).SSL_read_early_data(ssl_of(i), i.data, i.size, e.read);
+        e.result = openssl(i.library).SSL_read_early_data(ssl_of(i), bytes, count, e.read);
         return e.result > 0 ? static_cast<long>(*e.read) : -1;
     };
     in.end = [](const TlsIncoming&, long) { return ReadEnd::again; };
+    in.pending = nullptr;
     const long told = tls_receive(in);
     if (told > 0) *read = static_cast<size_t>(told);
     return early.result;
@@ -197,8 +198,8 @@ REMORA_WRAPPER int SSL_peek(void* ssl, void* data, int size) {
     TlsChannel* channel = followed(*library, ssl, caller, data, positive(size));
     if (channel == nullptr) return library->SSL_peek(ssl, data, size);
     TlsIncoming in = incoming(*library, *channel, ssl, data, static_cast<size_t>(size));
-    in.original = [](const TlsIncoming& i) -> long {
-        return openssl(i.library).SSL_peek(ssl_of(i), i.data, static_cast<int>(i.size));
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
+        return openssl(i.library).SSL_peek(ssl_of(i), bytes, static_cast<int>(count));
     };
     return static_cast<int>(tls_peek(in));
 }
@@ -208,9 +209,9 @@ REMORA_WRAPPER int SSL_peek_ex(void* ssl, void* data, size_t size, size_t* read)
     TlsChannel* channel = plausible(read) ? followed(*library, ssl, caller, data, size) : nullptr;
     if (channel == nullptr) return library->SSL_peek_ex(ssl, data, size, read);
     TlsIncoming in = incoming(*library, *channel, ssl, data, size);
-    in.original = [](const TlsIncoming& i) -> long {
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
         size_t got = 0;
-        const int result = openssl(i.library).SSL_peek_ex(ssl_of(i), i.data, i.size, &got);
+        const int result = openssl(i.library).SSL_peek_ex(ssl_of(i), bytes, count, &got);
         return result > 0 ? static_cast<long>(got) : result;
     };
     return answer(tls_peek(in), read);

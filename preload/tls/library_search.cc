@@ -129,9 +129,10 @@ LoadedLibrary find_loaded(const char* function, const char* name, unsigned n) no
     return nth_loaded(function, name, n);
 }
 
-void* find_function(const LoadedLibrary& library, const char* name) noexcept {
+void find_functions(const LoadedLibrary& library, const char* names, void* functions) noexcept {
     const KeepErrno keep;
-    return symbol(library.handle, name);
+    auto* function = static_cast<void**>(functions);
+    for (; *names != 0; names += strlen(names) + 1) *function++ = symbol(library.handle, names);
 }
 
 }  // namespace remora::shim

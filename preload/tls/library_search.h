@@ -26,6 +26,8 @@ struct LoadedLibrary {
 LoadedLibrary find_library(const char* function, const char* name, const void* caller) noexcept;
 // The n-th loaded library whose file name has `name` in it and that defines `function`.
 LoadedLibrary find_loaded(const char* function, const char* name, unsigned n) noexcept;
-void* find_function(const LoadedLibrary& library, const char* name) noexcept;
+// names: each with its NUL, and one more at the end. functions: as many pointers, in that order;
+// null for those that the library lacks.
+void find_functions(const LoadedLibrary& library, const char* names, void* functions) noexcept;
 
 }  // namespace remora::shim

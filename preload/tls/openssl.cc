@@ -189,6 +189,11 @@ void describe(TlsIncoming& in) noexcept {
         if (library.SSL_get_shutdown(i.session) & received_shutdown) return ReadEnd::closed;
         return to_be_repeated(library, i.session) ? ReadEnd::again : ReadEnd::failed;
     };
+    if (openssl(in.library).SSL_pending != nullptr)
+        in.pending = [](const TlsIncoming& i) {
+            const int pending = openssl(i.library).SSL_pending(i.session);
+            return pending > 0 ? static_cast<size_t>(pending) : 0;
+        };
     in.learn = [](const TlsIncoming& i) { learn(i.channel, openssl(i.library), i.session); };
 }
 

@@ -29,10 +29,12 @@ __attribute__((noinline)) OpenSsl* meet(const void* ssl, const char* function,
 }  // namespace
 
 void OpenSslFunctions::fill(const LoadedLibrary& loaded) noexcept {
-#define REMORA_USED(result, name, parameters) \
-    this->name = reinterpret_cast<decltype(this->name)>(find_function(loaded, #name));
-#define REMORA_HOOK(result, name, parameters, arguments) REMORA_USED(result, name, parameters)
+#define REMORA_USED(result, name, parameters) #name "\0"
+#define REMORA_HOOK(result, name, parameters, arguments) #name "\0"
+    static constexpr char names[] =
 #include "preload/tls/openssl.def"
+        ;
+    find_functions(loaded, names, this);
     // 1.1 is the first with OPENSSL_init_ssl; BoringSSL has no CRYPTO_get_ex_new_index.
     usable = OPENSSL_init_ssl != nullptr && CRYPTO_get_ex_new_index != nullptr &&
              SSL_get_ex_data != nullptr && SSL_set_ex_data != nullptr && ERR_set_mark != nullptr &&

@@ -9,7 +9,9 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <memory>
+#include <random>
 #include <string>
 
 #include "preload/test_connection.h"
@@ -111,9 +113,9 @@ std::string receive(SSL* ssl, size_t size = 4096) {
     TlsIncoming in{*channel_of(library, ssl), ssl, reinterpret_cast<uint8_t*>(data.data()), size,
                    &library};
     describe(in);
-    in.original = [](const TlsIncoming& i) -> long {
-        return openssl(i.library).SSL_read(const_cast<void*>(i.session), i.data,
-                                           static_cast<int>(i.size));
+    in.original = [](const TlsIncoming& i, uint8_t* bytes, size_t count) -> long {
+        return openssl(i.library).SSL_read(const_cast<void*>(i.session), bytes,
+                                           static_cast<int>(count));
     };
     const long got = tls_receive(in);
     data.resize(got > 0 ? static_cast<size_t>(got) : 0);
@@ -208,6 +210,69 @@ TEST_F(OpenSslTest, WantWriteIsRepeatedUntilAllIsOut) {
     const size_t line = seen.find("traceparent: 00-");
     ASSERT_NE(line, std::string::npos);
     EXPECT_EQ(seen.erase(line, 70), post);
+}
+
+std::string without_lines(std::string text, size_t& lines) {
+    for (size_t at = 0; (at = text.find("traceparent: 00-", at)) != std::string::npos; ++lines)
+        text.erase(at, 70);
+    return text;
+}
+
+std::string post(size_t body, size_t padding = 0) {
+    return "POST / HTTP/1.1\r\nX: " + std::string(padding, 'x') +
+           "\r\nContent-Length: " + std::to_string(body) + "\r\n\r\n" + std::string(body, 'b');
+}
+
+TEST_F(OpenSslTest, AHeadThatFillsTheBufferWithItsBody) {
+    const Pair pair;
+    pair.shake();
+    const std::string text = post(5000);
+    ASSERT_EQ(SSL_write(pair.client.get(), text.data(), static_cast<int>(text.size())),
+              static_cast<int>(text.size()));
+    std::string seen = receive(pair.server.get(), 1024);
+    EXPECT_EQ(seen.size(), 1024u) << "a short read says that there is no more";
+    EXPECT_NE(seen.find("traceparent: 00-"), std::string::npos);
+    while (seen.size() < text.size() + 70) {
+        const std::string part = receive(pair.server.get(), 1024);
+        ASSERT_FALSE(part.empty());
+        seen += part;
+    }
+    size_t lines = 0;
+    EXPECT_EQ(without_lines(seen, lines), text);
+    EXPECT_EQ(lines, 1u);
+    EXPECT_EQ(SSL_pending(pair.server.get()), 0);
+}
+
+TEST_F(OpenSslTest, ReadsOfAnySize) {
+    const unsigned seed = std::random_device{}();
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(seed);
+    for (int round = 0; round < 30; ++round) {
+        const Pair pair;
+        pair.shake();
+        std::string stream, seen;
+        for (unsigned i = 0; i < 8; ++i) {
+            const std::string text = post(random() % 3000, random() % 1500);
+            stream += text;
+            for (size_t at = 0; at < text.size();) {
+                const size_t part = std::min<size_t>(1 + random() % 2000, text.size() - at);
+                SSL_write(pair.client.get(), text.data() + at, static_cast<int>(part));
+                at += part;
+            }
+        }
+        size_t lines = 0;
+        while (without_lines(seen, lines = 0).size() < stream.size()) {
+            const size_t size = 1 + random() % (random() % 2 ? 4000 : 300);
+            const std::string part = receive(pair.server.get(), size);
+            ASSERT_FALSE(part.empty());
+            if (part.size() < size) {
+                ASSERT_EQ(SSL_pending(pair.server.get()), 0);
+            }
+            seen += part;
+        }
+        ASSERT_EQ(without_lines(seen, lines = 0), stream);
+        free_finished(session);
+    }
 }
 
 TEST_F(OpenSslTest, TheErrorQueueIsTheProgramsAlone) {
