@@ -95,17 +95,19 @@ OpenSsl& library_of(SSL* ssl) {
 }
 
 // As the wrapper of SSL_write does.
-long send(SSL* ssl, const std::string& text) {
+long send(SSL* ssl, const char* text, size_t size) {
     OpenSsl& library = library_of(ssl);
-    TlsOutgoing out{*channel_of(library, ssl), ssl, reinterpret_cast<const uint8_t*>(text.data()),
-                    text.size(), &library};
+    TlsOutgoing out{*channel_of(library, ssl), ssl, reinterpret_cast<const uint8_t*>(text), size,
+                    &library};
     describe(out);
-    out.original = [](const TlsOutgoing& o, const void* data, size_t size) -> long {
+    out.original = [](const TlsOutgoing& o, const void* data, size_t count) -> long {
         return openssl(o.library).SSL_write(const_cast<void*>(o.session), data,
-                                            static_cast<int>(size));
+                                            static_cast<int>(count));
     };
     return tls_transmit(out);
 }
+
+long send(SSL* ssl, const std::string& text) { return send(ssl, text.data(), text.size()); }
 
 std::string receive(SSL* ssl, size_t size = 4096) {
     OpenSsl& library = library_of(ssl);
@@ -210,6 +212,32 @@ TEST_F(OpenSslTest, WantWriteIsRepeatedUntilAllIsOut) {
     const size_t line = seen.find("traceparent: 00-");
     ASSERT_NE(line, std::string::npos);
     EXPECT_EQ(seen.erase(line, 70), post);
+}
+
+// Without partial writes the program is told of all that it asked for in the end, or of nothing;
+// also where the transport is full just behind what it asked for first.
+TEST_F(OpenSslTest, ALongerRepetitionIsToldAsAWhole) {
+    for (size_t room = 1000; room < 1060; ++room) {
+        for (const bool http : {false, true}) {
+            const Pair pair(room);
+            for (int i = 0; i < 40; ++i) {
+                SSL_do_handshake(pair.client.get());
+                SSL_do_handshake(pair.server.get());
+            }
+            std::string text(10005, 'x');
+            if (http) text = "GET / HTTP/1.1\r\nX: " + std::string(9977, 'x') + "\r\n\r\nGET /";
+            text.resize(10005);
+            ASSERT_EQ(send(pair.client.get(), text.data(), 10000), -1);
+            ASSERT_EQ(send(pair.client.get(), text.data(), 10005), -1);
+            EXPECT_EQ(receive(pair.client.get()), "");
+            long told = -1;
+            for (int i = 0; i < 100 && told < 0; ++i) {
+                receive(pair.server.get());
+                told = send(pair.client.get(), text.data(), 10005);
+            }
+            ASSERT_EQ(told, 10005) << room;
+        }
+    }
 }
 
 std::string without_lines(std::string text, size_t& lines) {
