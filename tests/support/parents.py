@@ -21,9 +21,10 @@ class Downstream(RecordingServer):
         super().__init__(answer, tls=tls)
 
 
-def load(port, count, connections, rng, path="/call/{}", tls=None):
+def load(port, count, connections, rng, path="/call/{}", tls=None, body=None):
     """Sends `count` requests over so many keep-alive connections. Returns {n: (trace id, span id)}
-    of what was sent, and the bodies that came back. tls: a client's ssl.SSLContext."""
+    of what was sent, and the bodies that came back. tls: a client's ssl.SSLContext; body: bytes to send
+    along (POST)."""
     sent = {n: (f"{rng.getrandbits(128) | 1:032x}", f"{rng.getrandbits(64) | 1:016x}")
             for n in range(count)}
     todo = collections.deque(sent)
@@ -41,7 +42,7 @@ def load(port, count, connections, rng, path="/call/{}", tls=None):
                 except IndexError:
                     return
                 trace, span = sent[n]
-                client.request("GET", path.format(n),
+                client.request("POST" if body else "GET", path.format(n), body,
                                headers={"traceparent": f"00-{trace}-{span}-01"})
                 answer = client.getresponse()
                 bodies[n] = answer.read()

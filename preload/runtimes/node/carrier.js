@@ -45,30 +45,46 @@ function start() {
   const { AsyncLocalStorage } = require('async_hooks');
   const channels = require('diagnostics_channel');
   const current = new AsyncLocalStorage();
+  // From node 24 on enterWith() holds until the parser's callback returns: the body's events come
+  // from later ones. Before, it holds for the connection.
+  const forgets = parseInt(process.versions.node, 10) >= 24;
   let patched = false;
 
-  // The fields that a call made now is to carry, undefined: none. What outlives its request belongs
+  // A request that is being served is known by the message of its channel. What outlives it belongs
   // to nobody.
-  function fieldsForCall() {
-    const request = current.getStore();
-    if (request === undefined) return undefined;
-    return request.response.writableFinished || request.response.destroyed ? undefined
-      : request.fields;
-  }
-
-  function beginRequest({ request, response }) {
-    const { traceparent, tracestate } = request.headers;
-    let fields;
-    // node joins fields that come twice; two traceparents are none.
-    if (/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]*)?$/.test(traceparent)) {
-      fields = tracestate ? { traceparent, tracestate } : { traceparent };
-    }
-    // Also without one: what the connection has in its context is an earlier request's.
-    current.enterWith(fields && { fields, response });
+  function beginRequest(message) {
+    // Always: what the connection has in its context is an earlier request's.
+    current.enterWith(message);
+    if (forgets) bindEvents(message);
     if (!patched) {
       patched = true;
       patchHttp(require('http'));
     }
+  }
+
+  function bindEvents(message) {
+    const { emit } = message.request;
+    Object.defineProperty(message.request, 'emit', {
+      configurable: true,
+      writable: true,
+      value(...event) {
+        return current.run(message, () => emit.apply(this, event));
+      },
+    });
+  }
+
+  // The fields that a call made now is to carry, undefined: none.
+  function fieldsForCall() {
+    const message = current.getStore();
+    if (message === undefined) return undefined;
+    const { request, response } = message;
+    if (response.writableFinished || response.destroyed) return undefined;
+    const { traceparent, tracestate } = request.headers;
+    // node joins fields that come twice; two traceparents are none.
+    if (!/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]*)?$/.test(traceparent)) {
+      return undefined;
+    }
+    return tracestate ? { traceparent, tracestate } : { traceparent };
   }
 
   // Every head of an http or https call is put together in _storeHeader. `headers` is what setHeader

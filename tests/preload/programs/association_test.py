@@ -9,15 +9,18 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
 import remora_test  # noqa: E402
 from parents import Downstream, judge, load  # noqa: E402
-from remora_test import PYTHON, free_port, need, need_python, seeded_random  # noqa: E402
+from remora_test import free_port, need, need_python, seeded_random  # noqa: E402
 
+# Other versions than the system's, with packages of their own.
+remora_test.PYTHON = PYTHON = os.environ.get("REMORA_TEST_PYTHON", remora_test.PYTHON)
+NODE = os.environ.get("REMORA_TEST_NODE", "node")
 APPS = pathlib.Path(__file__).parent / "apps/association"
 COUNT = int(os.environ.get("REMORA_TEST_ASSOCIATION_REQUESTS", "150"))
 CALLS = sum(1 + n % 3 for n in range(COUNT))
 
 
 class AssociationTest(remora_test.TestCase):
-    def run_load(self, connections, command, environment):
+    def run_load(self, connections, command, environment, body):
         rng = seeded_random()
         downstream = Downstream(rng)
         self.addCleanup(downstream.close)
@@ -27,7 +30,7 @@ class AssociationTest(remora_test.TestCase):
                                           "DOWNSTREAM_PORT": str(downstream.port),
                                           "PYTHONPATH": str(APPS), **environment})
         process.wait_for_port(port)
-        sent, _ = load(port, COUNT, connections, rng)
+        sent, _ = load(port, COUNT, connections, rng, body=body)
         process.wait_for_spans(COUNT, kind="server")
         process.stop()
         self.check_spans(process.spans)
@@ -37,10 +40,10 @@ class AssociationTest(remora_test.TestCase):
                          sent, process.spans)
         return verdicts, wrong + stray
 
-    def associate(self, *command, right=True, environment=None):
+    def associate(self, *command, right=True, environment=None, body=None):
         for connections in (1, 2, 3, 50):
             with self.subTest(connections=connections):
-                verdicts, wrong = self.run_load(connections, command, environment or {})
+                verdicts, wrong = self.run_load(connections, command, environment or {}, body)
                 print(f"| {self._testMethodName.removeprefix('test_')} | {connections} "
                       f"| {verdicts['right']} | {verdicts['none']} | {len(wrong)} |", flush=True)
                 self.assertEqual(wrong, [], f"{len(wrong)} wrong")
@@ -52,9 +55,8 @@ class AssociationTest(remora_test.TestCase):
         self.associate(PYTHON, "-B", APPS / app, *arguments, **options)
 
     def gunicorn(self, *flags, needs=("flask", "requests"), **options):
-        need("gunicorn")
-        need_python(*needs)
-        self.associate(PYTHON, "-B", "/usr/bin/gunicorn", "--bind", "127.0.0.1:{port}", "--chdir",
+        need_python("gunicorn", *needs)
+        self.associate(PYTHON, "-B", "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--chdir",
                        APPS, *flags, "flask_app:app", **options)
 
     # --- Python ---
@@ -102,14 +104,14 @@ class AssociationTest(remora_test.TestCase):
     # --- node ---
 
     def node(self, *arguments, **options):
-        need("node")
-        self.associate("node", APPS / "node_app.js", *arguments, **options)
+        need(NODE)
+        self.associate(NODE, APPS / "node_app.js", *arguments, **options)
 
     def test_node_http(self):
         self.node("http")
 
     def test_node_http_body(self):
-        self.node("http", "body")
+        self.node("http", "body", body=bytes(200_000))
 
     def test_node_fetch(self):
         self.node("fetch")

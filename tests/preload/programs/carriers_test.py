@@ -17,7 +17,7 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 LOOK = textwrap.dedent("""
     import json, os, subprocess, sys
     state = [os.environ.get("PYTHONPATH"), sys.path, sys.argv, "sitecustomize" in sys.modules,
-             sorted(set(sys.modules) - {"_remora", "_remora.patches", "_contextvars"})]
+             sorted(set(sys.modules) - {"_remora"})]
     print(json.dumps(state))
     if "child" in sys.argv:
         sys.stdout.flush()
@@ -102,7 +102,7 @@ class CarriersTest(remora_test.TestCase):
         need("node")
 
         def spoil(folder):
-            (folder / "python/_remora/patches.py").write_text("raise RuntimeError('spoilt')")
+            (folder / "python/_remora/__init__.py").write_text("raise RuntimeError('spoilt')")
             carrier = folder / "node/carrier.js"
             carrier.write_text(carrier.read_text().replace("function start() {",
                                                            "function start() { throw Error('spoilt');"))
@@ -130,6 +130,27 @@ class CarriersTest(remora_test.TestCase):
         need("node")
         bad = self.file("bad.js", "process.on('exit', () => console.log('bye')); throw Error('x');")
         self.compare("node", bad, expect=1)
+
+    def test_services_end_as_before(self):
+        need("node", "gunicorn")
+        need_python("aiohttp", "flask", "requests")
+        association = APPS / "association"
+        for command in (["node", association / "node_app.js", "http"],
+                        ["node", association / "node_app.js", "http", "cluster"],
+                        [PYTHON, "-B", association / "aiohttp_app.py"],
+                        [PYTHON, "-B", association / "threads_app.py"],
+                        [PYTHON, "-B", "/usr/bin/gunicorn", "--log-level", "critical", "--bind",
+                         "127.0.0.1:{port}", "--chdir", association, "flask_app:app"]):
+            ends = []
+            for traced in (False, True):
+                port = free_port()
+                process = self.start(*(str(word).replace("{port}", str(port)) for word in command),
+                                     environment={"PORT": str(port), "DOWNSTREAM_PORT": "1"},
+                                     traced=traced, **({"flags": ["--quiet"]} if traced else {}))
+                process.wait_for_port(port)
+                ends.append((process.stop(), process.stdout))
+            with self.subTest(command=command[-1]):
+                self.assertEqual(ends[1], ends[0])
 
     # --- what a carrier must leave alone ---
 

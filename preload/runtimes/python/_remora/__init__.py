@@ -6,44 +6,80 @@ The carrier makes no ids and no spans. The header it hands on is the one that th
 request; on the way out the shim recognises its own span there and puts the call's span in its place.
 Where nothing is known, nothing is added.
 
-Imports nothing that the program has not imported: servers.py and clients.py are read when the first
-module that they have a patch for has been executed (patches.py).
+This file lets a patch run right after the module that it is for has been executed. The module's spec,
+loader and origin stay what they are; a patch that fails is left out. Nothing is imported that the
+program has not imported, and nothing else is read before there is something to patch.
 """
-from _contextvars import ContextVar  # the built-in half of contextvars
+import sys
+
+# Module -> the functions in servers.py or clients.py that patch it.
+PATCHES = {
+    "http.server": ("servers", "http_server"),
+    "werkzeug.serving": ("servers", "werkzeug_serving"),
+    "django.core.servers.basehttp": ("servers", "django_basehttp"),
+    "gunicorn.workers.sync": ("servers", "gunicorn_sync"),
+    "gunicorn.workers.gthread": ("servers", "gunicorn_gthread"),
+    "gunicorn.workers.base_async": ("servers", "gunicorn_base_async"),
+    "gevent.pywsgi": ("servers", "gevent_pywsgi"),
+    "aiohttp.web_protocol": ("servers", "aiohttp_web_protocol"),
+    "uvicorn.protocols.http.h11_impl": ("servers", "uvicorn_http"),
+    "uvicorn.protocols.http.httptools_impl": ("servers", "uvicorn_http"),
+    "http.client": ("clients", "http_client"),
+    "aiohttp.client_reqrep": ("clients", "aiohttp_client_reqrep"),
+    "httpcore._sync.http11": ("clients", "httpcore_sync"),
+    "httpcore._async.http11": ("clients", "httpcore_async"),
+    "concurrent.futures.thread": ("clients", "thread_pool"),
+}
 
 
-class Request:
-    """A request that is being served. `fields`: what calls made for it are to carry, (name, value)
-    pairs; None when it is over, so that what outlives it belongs to nobody."""
-    __slots__ = ("fields",)
-
-    def __init__(self, fields):
-        self.fields = fields
-
-
-# The request that the running code serves; None: none, or not known.
-current = ContextVar("remora_request", default=None)
+def apply(name, module):
+    file, function = PATCHES[name]
+    try:
+        patches = getattr(__import__("_remora." + file), file)
+        getattr(patches, function)(module)
+    except Exception:  # pylint: disable=broad-except
+        pass  # another version of the library: its calls have no carrier
 
 
-def request_of(traceparent, tracestate=()):
-    """A Request for the values of these header fields (lists of text); None without a context."""
-    if len(traceparent) != 1:  # none, or ambiguous
+class Finder:
+    """First in sys.meta_path; finds nothing by itself."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in PATCHES:
+            return None
+        for finder in list(sys.meta_path):
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is Finder or find_spec is None:
+                continue
+            spec = find_spec(name, path, target)
+            if spec is not None:
+                watch(name, spec.loader)
+                return spec
         return None
-    fields = (("traceparent", traceparent[0].strip()),)
-    if tracestate:
-        fields += (("tracestate", ",".join(tracestate)),)
-    # What comes back out of a program must not be able to break a head.
-    if not all(value.isascii() and value.isprintable() for _, value in fields):
-        return None
-    return Request(fields)
 
 
-def fields_for_call():
-    """The fields that a call made now is to carry; None: none."""
-    request = current.get()
-    return None if request is None else request.fields
+def watch(name, loader):
+    """Has apply() called once when this loader has executed the module."""
+    execute = getattr(loader, "exec_module", None)
+    if execute is None or isinstance(loader, type):  # a class serves all its modules
+        return
+
+    def exec_module(module):
+        try:
+            del loader.exec_module
+        except AttributeError:
+            pass
+        execute(module)
+        apply(name, module)
+    try:
+        loader.exec_module = exec_module
+    except AttributeError:  # a loader without room
+        pass
 
 
 def start():
-    from . import patches
-    patches.install()
+    sys.meta_path.insert(0, Finder)
+    for name in PATCHES:
+        if name in sys.modules:
+            apply(name, sys.modules[name])

@@ -3,7 +3,7 @@
 threads. A head that has a trace header already, or that is signed, is left alone."""
 import functools
 
-from . import current, fields_for_call
+from .requests import current, fields_for_call
 
 
 def may_carry(fields):
@@ -120,7 +120,7 @@ def thread_pool(module):
     @functools.wraps(original)
     def submit(self, function, /, *arguments, **keywords):
         request = current.get()
-        if request is None or request.fields is None:
+        if request is None or request.over:
             return original(self, function, *arguments, **keywords)
         return original(self, _run_for, request, function, *arguments, **keywords)
     module.ThreadPoolExecutor.submit = submit

@@ -3,24 +3,11 @@
 serves a request whose head has been read."""
 import functools
 
-from . import current, request_of
+from .requests import Request, current
 
 
-def begin(find_fields):
-    """find_fields() -> (traceparent values, tracestate values). Returns the Request or None. Also
-    without one the context is set: what was there is another request's."""
-    request = None
-    try:
-        request = request_of(*find_fields())
-    except Exception:  # pylint: disable=broad-except
-        pass
-    return request, current.set(request)
-
-
-def end(begun):
-    request, token = begun
-    if request is not None:
-        request.fields = None
+def end(request, token):
+    request.end()
     try:
         current.reset(token)
     except ValueError:  # ended in another context than it began
@@ -28,16 +15,18 @@ def end(begun):
 
 
 def serve_in(owner, name, find_fields):
-    """Wraps owner.name(self, ...), which serves one request from its beginning to its end."""
+    """Wraps owner.name(self, ...), which serves one request from its beginning to its end. Its head's
+    fields: find_fields(self, ...), see Request."""
     original = getattr(owner, name)
 
     @functools.wraps(original)
     def serve(self, *arguments, **keywords):
-        begun = begin(lambda: find_fields(self, *arguments))
+        request = Request(find_fields, self, *arguments)
+        token = current.set(request)
         try:
             return original(self, *arguments, **keywords)
         finally:
-            end(begun)
+            end(request, token)
     setattr(owner, name, serve)
 
 
@@ -46,11 +35,12 @@ def serve_in_coroutine(owner, name, find_fields):
 
     @functools.wraps(original)
     async def serve(self, *arguments, **keywords):
-        begun = begin(lambda: find_fields(self, *arguments))
+        request = Request(find_fields, self, *arguments)
+        token = current.set(request)
         try:
             return await original(self, *arguments, **keywords)
         finally:
-            end(begun)
+            end(request, token)
     setattr(owner, name, serve)
 
 
@@ -60,7 +50,7 @@ def serve_in_coroutine(owner, name, find_fields):
 def leave(handler):
     request = handler.__dict__.pop("_remora_request", None)
     if request is not None:
-        request.fields = None
+        request.end()
     current.set(None)
 
 
@@ -76,6 +66,11 @@ def leave_after(owner, name):
     setattr(owner, name, serve)
 
 
+def _message_fields(handler):
+    return (handler.headers.get_all("traceparent", ()),
+            handler.headers.get_all("tracestate", ()))
+
+
 def http_server(module):
     handler = module.BaseHTTPRequestHandler
     original = handler.parse_request
@@ -85,9 +80,8 @@ def http_server(module):
         leave(self)
         good = original(self)
         if good:
-            request, _ = begin(lambda: (self.headers.get_all("traceparent", ()),
-                                        self.headers.get_all("tracestate", ())))
-            self._remora_request = request
+            self._remora_request = Request(_message_fields, self)
+            current.set(self._remora_request)
         return good
     handler.parse_request = parse_request
     leave_after(handler, "handle_one_request")
@@ -126,10 +120,7 @@ def gunicorn_base_async(module):
 
 
 def gevent_pywsgi(module):
-    def fields(handler):
-        return (handler.headers.get_all("traceparent", ()),
-                handler.headers.get_all("tracestate", ()))
-    serve_in(module.WSGIHandler, "handle_one_response", fields)
+    serve_in(module.WSGIHandler, "handle_one_response", _message_fields)
 
 
 # --- event loops: a request is a task, or a part of one ---
