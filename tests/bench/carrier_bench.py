@@ -5,8 +5,9 @@
 
 Start-up of an interpreter that does nothing, and a small service (an answer of a few bytes, no calls)
 under wrk with 16 connections: bare, under `remora run` without carriers, and with them. All variants
-run side by side and take turns. Prints medians, of requests per second and of the CPU time that the
-service itself took for a request (which other work on the machine disturbs less); judges nothing.
+run side by side and take turns. Prints the median of requests per second, and the least CPU time that
+an interpreter took to start and a service for a request, in any round: other work on the machine can
+only add to it. Judges nothing.
 """
 import argparse
 import os
@@ -62,7 +63,7 @@ def start_up(command, rounds):
             text = subprocess.run(whole, env=environment, check=True, text=True,
                                   stdout=subprocess.PIPE).stdout
             times[variant] += [float(line) for line in text.split()]
-    return {variant: statistics.median(values) for variant, values in times.items()}
+    return {variant: min(values) for variant, values in times.items()}
 
 
 class Service:
@@ -92,7 +93,7 @@ class Service:
 
 
 def serve(command, rounds, seconds, directory):
-    """Medians of (requests/s against bare, CPU microseconds per request) by variant."""
+    """(median of requests/s against bare, least CPU microseconds per request) by variant."""
     services = {variant: Service(command, variant, directory) for variant in VARIANTS}
     for service in services.values():
         service.load(1)  # compilers warm up
@@ -104,7 +105,7 @@ def serve(command, rounds, seconds, directory):
     # Ratios within one round: a machine that changes its speed changes it for all.
     return {variant: (statistics.median(a[0] / b[0]
                                         for a, b in zip(results[variant], results["bare"])),
-                      statistics.median(cpu for _, cpu in results[variant]))
+                      min(cpu for _, cpu in results[variant]))
             for variant in VARIANTS}
 
 
