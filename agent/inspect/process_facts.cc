@@ -38,16 +38,17 @@ std::vector<std::string> split_at_nul(std::string_view text) {
 }
 
 // The numbers behind "<field>:" in a status file.
-std::vector<uint32_t> numbers_of(std::string_view status, std::string_view field) {
+template <typename Number = uint32_t>
+std::vector<Number> numbers_of(std::string_view status, std::string_view field, int base = 10) {
     const std::string wanted = fmt::format("\n{}:", field);
     const size_t at = status.find(wanted);
-    std::vector<uint32_t> numbers;
+    std::vector<Number> numbers;
     if (at == std::string_view::npos) return numbers;
     std::string_view line = status.substr(at + wanted.size());
     line = line.substr(0, line.find('\n'));
     for (const std::string_view word : split_list(line, '\t')) {
-        uint32_t number = 0;
-        std::from_chars(word.data(), word.data() + word.size(), number);
+        Number number = 0;
+        std::from_chars(word.data(), word.data() + word.size(), number, base);
         numbers.push_back(number);
     }
     return numbers;
@@ -68,6 +69,10 @@ void read_status(ProcessFacts& facts) {
     facts.effective_user = number_at(users, 1);
     facts.group = number_at(groups, 0);
     facts.effective_group = number_at(groups, 1);
+    const auto permitted = numbers_of<uint64_t>(status, "CapPrm", 16);
+    const auto ambient = numbers_of<uint64_t>(status, "CapAmb", 16);  // Linux 4.3
+    if (facts.user != 0 && !permitted.empty() && !ambient.empty())
+        facts.file_capabilities = permitted[0] & ~ambient[0];
     facts.own_pid = pids.empty() ? static_cast<uint32_t>(facts.pid) : pids.back();
     facts.seccomp_mode = number_at(numbers_of(status, "Seccomp"), 0);
     if (!filters.empty()) facts.seccomp_filters = filters[0];

@@ -31,6 +31,7 @@ struct ProcessFacts {
     uint32_t effective_user = 0;
     uint32_t group = 0;
     uint32_t effective_group = 0;
+    uint64_t file_capabilities = 0;           // permitted, and not handed down by its parent
     uint32_t seccomp_mode = 0;                // 0 off, 1 strict, 2 filter
     std::optional<uint32_t> seccomp_filters;  // how many; Linux 5.9
     bool no_new_privileges = false;

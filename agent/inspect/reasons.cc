@@ -37,6 +37,7 @@ Reason reason_of(TargetKind kind) {
 
 bool gained_privileges(const ProcessFacts& facts) {
     if (facts.secure) return *facts.secure;
+    if (facts.access != Access::allowed && facts.file_capabilities != 0) return true;
     return facts.user != facts.effective_user || facts.group != facts.effective_group;
 }
 

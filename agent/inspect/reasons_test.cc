@@ -107,6 +107,9 @@ TEST_F(Judge, Privileged) {
     facts.effective_user = 0;
     facts.effective_group = 5;
     expect_not_traced("privileged");
+    facts.effective_group = 0;
+    facts.file_capabilities = 1 << 13;
+    expect_not_traced("privileged");
 }
 
 TEST_F(Judge, OtherArchitecture) {

@@ -213,6 +213,26 @@ class NotTraced(InspectCase):
             self.skipTest("setuid is not honoured here")
         self.assert_reason(child, "privileged")
 
+    def test_file_capabilities(self):
+        """Seen by the user who started it, who may not look into it."""
+        need_root()
+        need("setcap", "setpriv")
+        for name in ("remora", "libremora.so"):
+            shutil.copy(REMORA.parent / name, self.directory)
+        program = self.compiled("capable")
+        if subprocess.run(["setcap", "cap_net_raw+ep", program], check=False,
+                          stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("no file capabilities here")
+        somebody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        self.start_ready(*somebody, self.directory / "remora", "run", "--quiet", "--", "sh", "-c",
+                         '"$@" & wait', "sh", program, traced=False)
+        for prefix in ((), somebody):
+            result = subprocess.run([*prefix, self.directory / "remora", "ps", "--json"], cwd="/",
+                                    check=False, stdout=subprocess.PIPE)
+            [entry] = [entry for entry in json.loads(result.stdout)
+                       if entry["command"] == str(program)]
+            self.assertEqual((reasons_of(entry), entry["state"]), (["privileged"], "not traced"))
+
     def test_a_cleared_environment(self):
         # Its own execve would be seen by the shim, a static program's is not.
         source = ("#include <unistd.h>\nint main(int n, char **v) { char *none[] = {0};"
