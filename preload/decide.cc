@@ -24,6 +24,22 @@ void hand_on(Exchange& exchange, const SpanContext& context) noexcept {
     exchange.decided = true;
 }
 
+// Telemetry makes no telemetry: the exports of an SDK in here are not recorded, and no header is
+// added to them. What a request that is not recorded came with is still handed on.
+bool is_left_out(const Direction& direction) noexcept {
+    return __builtin_expect(direction.message.telemetry, 0) &&
+           (switches() & REMORA_SWITCH_TRACE_TELEMETRY) == 0;
+}
+
+void leave_out(Exchange& exchange, const SpanContext& context) noexcept {
+    if (exchange.slot) {
+        discard_slot(exchange.slot);
+        exchange.slot = SlotRef{};
+        count_loss(REMORA_LOSS_own_telemetry);
+    }
+    hand_on(exchange, context);
+}
+
 // Without a slot nobody will ever hear of the span: its flags must not promise it.
 void draw_ids(Exchange& exchange, const SpanContext* parent) noexcept {
     IdGenerator& ids = thread_ids();
@@ -54,7 +70,7 @@ void record_decision(Exchange& exchange) noexcept {
     memcpy(record.trace_id, exchange.context.trace_id.bytes, sizeof(record.trace_id));
 }
 
-void decide_server(Conn& conn, uint32_t index) noexcept {
+void decide_server(Conn& conn, const Direction& direction, uint32_t index) noexcept {
     Exchange& exchange = exchange_at(index);
     SpanContext incoming;
     const bool reads = (switches() & REMORA_SWITCH_NO_PROPAGATION) == 0;
@@ -74,12 +90,15 @@ void decide_server(Conn& conn, uint32_t index) noexcept {
             conn.tracestate = 0;
         }
     }
-    if (!recording())
+    const bool left_out = is_left_out(direction);
+    if (left_out)
+        leave_out(exchange, remote ? incoming : SpanContext{});
+    else if (!recording())
         hand_on(exchange, remote ? incoming : SpanContext{});
     else
         draw_ids(exchange, remote ? &incoming : nullptr);
     end_change(exchange);
-    if (!recording()) return;
+    if (left_out || !recording()) return;
     list_live_span(index);
     record_decision(exchange);
 }
@@ -92,8 +111,13 @@ void copy_tracestate(Exchange& exchange, const ContextSnapshot& from) noexcept {
     memcpy(tracestate_at(exchange.tracestate), from.tracestate, from.tracestate_size);
 }
 
-void decide_client(Conn& conn, uint32_t index) noexcept {
+void decide_client(Conn& conn, const Direction& direction, uint32_t index) noexcept {
     Exchange& exchange = exchange_at(index);
+    if (is_left_out(direction)) {
+        begin_change(exchange);
+        leave_out(exchange, SpanContext{});
+        return end_change(exchange);
+    }
     Parent parent;
     find_parent(conn.collector, parent);
     begin_change(exchange);
@@ -135,13 +159,13 @@ void decide(Conn& conn, Direction& direction, Call& call) noexcept {
     if (index == 0 || direction.kind != MessageKind::request) return;
     if (!exchange_at(index).decided) {
         if (conn.role == REMORA_ROLE_SERVER)
-            decide_server(conn, index);
+            decide_server(conn, direction, index);
         else
-            decide_client(conn, index);
+            decide_client(conn, direction, index);
     } else if (exchange_at(index).inserted) {
         return;
     }
-    if (call.insert_at == FieldPiece::nowhere || call.replaying) return;
+    if (call.insert_at == FieldPiece::nowhere || call.replaying || is_left_out(direction)) return;
     if (call.edits != nullptr)
         plan_edits(conn, direction, index, call);
     else if (call.refusal != REMORA_LOSS_COUNT)

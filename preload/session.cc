@@ -108,6 +108,11 @@ bool map_lanes(int fd, const remora_control* control, const SessionAddress& addr
     session_storage.control = control;
     session_storage.id[0] = address.id[0];
     session_storage.id[1] = address.id[1];
+    const uint32_t named = session_storage.control->named_fields;
+    session_storage.names_fields = named > 0;
+    for (unsigned i = 0; i < 4 && named > 0; ++i)
+        session_storage.named[i] =
+            named_fields_of(session_storage.control->named, named, static_cast<uint8_t>(1u << i));
     session_storage.active = true;
     return true;
 }

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "agent/protocol/protocol.h"
 #include "bpf/abi/control.h"
 #include "bpf/abi/lanes.h"
 
@@ -20,10 +21,21 @@ struct Session {
     bool active = false;         // both are mapped; says nothing about the live switches
     uint64_t pid_namespace = 0;  // inode number of this process's own; 0 unknown
     uint64_t id[2] = {};
+    // The fields that the user named, by the bit of remora_named_where; read once: the agent does
+    // not change them.
+    bool names_fields = false;
+    NamedFields named[4];
 };
 
 extern constinit Session session_storage;
 inline const Session& session() noexcept { return session_storage; }
+
+// Those of one kind of message; nullptr: none.
+inline const NamedFields* named_fields(uint8_t role, MessageKind kind) noexcept {
+    if (__builtin_expect(!session_storage.names_fields, 1)) return nullptr;
+    const uint8_t where = named_where(role, kind == MessageKind::request);
+    return &session_storage.named[__builtin_ctz(where)];
+}
 
 // The live switches (remora_control_switches); 0 without a session.
 inline uint32_t switches() noexcept {

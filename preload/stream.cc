@@ -4,6 +4,7 @@
 #include "preload/exchange_life.h"
 #include "preload/opening.h"
 #include "preload/process_state.h"
+#include "preload/session.h"
 #include "preload/tls/carrier.h"
 
 namespace remora::shim {
@@ -100,6 +101,7 @@ void message_ends(Conn& conn, Direction& direction, Call& call) noexcept {
 Parse make_parse(Conn& conn, Direction& direction, const Exchange* answered,
                  Capture& capture) noexcept {
     Parse parse{direction.parser, direction.message, capture, direction.kind};
+    parse.named = named_fields(conn.role, direction.kind);
     if (direction.kind == MessageKind::response) {
         if (answered == nullptr && conn.first != 0) answered = &exchange_at(conn.first);
         parse.answers_nothing = answered == nullptr;

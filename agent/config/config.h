@@ -11,6 +11,7 @@
 
 #include "agent/base/span_limits.h"
 #include "agent/context/sampler.h"
+#include "bpf/abi/control.h"
 #include "bpf/abi/limits.h"
 
 namespace remora {
@@ -75,7 +76,8 @@ struct Config {
     std::chrono::seconds idle_limit{300};   // an exchange without a byte for so long is ended
     std::chrono::seconds drain_timeout{5};  // for what is queued when the program has ended
     uint32_t lanes = REMORA_LANES_DEFAULT;
-    std::vector<std::string> http_known_methods;  // empty: those of the conventions
+    std::vector<std::string> http_known_methods;   // empty: those of the conventions
+    std::vector<remora_named_field> named_fields;  // header fields that go onto spans
 };
 
 }  // namespace remora

@@ -322,6 +322,31 @@ TEST(Config, FilesOfCertificatesAreLookedAtAtTheStart) {
     EXPECT_EQ(key_alone.config.otlp.client_key, "");
 }
 
+TEST(Config, NamedHeaders) {
+    const auto loaded = load({
+        {"OTEL_INSTRUMENTATION_HTTP_SERVER_CAPTURE_REQUEST_HEADERS", "X-Tenant, x-cache"},
+        {"OTEL_INSTRUMENTATION_HTTP_CLIENT_CAPTURE_RESPONSE_HEADERS", "X-Cache"},
+    });
+    EXPECT_THAT(loaded.warnings, IsEmpty());
+    const auto& fields = loaded.config.named_fields;
+    ASSERT_EQ(fields.size(), 2u);
+    EXPECT_STREQ(fields[0].name, "x-tenant");
+    EXPECT_EQ(fields[0].size, 8);
+    EXPECT_EQ(fields[0].where, REMORA_NAMED_SERVER_REQUEST);
+    EXPECT_STREQ(fields[1].name, "x-cache");
+    EXPECT_EQ(fields[1].where, REMORA_NAMED_SERVER_REQUEST | REMORA_NAMED_CLIENT_RESPONSE);
+
+    for (const std::string& bad : {std::string("x tenant"), std::string(57, 'n')})
+        EXPECT_THAT(
+            load({{"OTEL_INSTRUMENTATION_HTTP_CLIENT_CAPTURE_REQUEST_HEADERS", bad}}).warnings,
+            ElementsAre(HasSubstr("must be")));
+    std::string many;
+    for (int i = 0; i < 40; ++i) many += "x-" + std::to_string(i) + ",";
+    const auto too_many = load({{"OTEL_INSTRUMENTATION_HTTP_SERVER_CAPTURE_RESPONSE_HEADERS", many}});
+    EXPECT_THAT(too_many.warnings, testing::SizeIs(1));
+    EXPECT_EQ(too_many.config.named_fields.size(), REMORA_NAMED_FIELDS_MAX);
+}
+
 TEST(Config, OldConventionsAreNotSpoken) {
     EXPECT_THAT(load({{"OTEL_SEMCONV_STABILITY_OPT_IN", "http,database"}}).warnings, IsEmpty());
     EXPECT_THAT(load({{"OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup,database/dup"}}).warnings,

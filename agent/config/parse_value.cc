@@ -11,6 +11,14 @@ namespace {
 
 constexpr std::string_view scheme_end = "://";
 
+bool has_control(std::string_view text) {
+    for (const char c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return true;
+    return false;
+}
+
+}  // namespace
+
 bool is_token(std::string_view text) {
     constexpr std::string_view special = "!#$%&'*+-.^_`|~";
     if (text.empty()) return false;
@@ -21,14 +29,6 @@ bool is_token(std::string_view text) {
     }
     return true;
 }
-
-bool has_control(std::string_view text) {
-    for (const char c : text)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return true;
-    return false;
-}
-
-}  // namespace
 
 Result<uint64_t> parse_whole_number(std::string_view text, uint64_t least, uint64_t most) {
     uint64_t number = 0;

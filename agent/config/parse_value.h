@@ -25,6 +25,9 @@ Result<bool> parse_own_boolean(std::string_view text);
 // An http or https URL with a host and without blanks or control characters.
 Result<std::string> parse_http_url(std::string_view text);
 
+// A name of a header field (RFC 9110, 5.6.2).
+bool is_token(std::string_view text);
+
 using Headers = std::vector<std::pair<std::string, std::string>>;
 // OTEL_EXPORTER_OTLP_HEADERS: "name=value,name=value", values percent-encoded. An error where a
 // name is no token (RFC 9110, 5.6.2) or a value has control characters.

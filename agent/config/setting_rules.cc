@@ -3,6 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "agent/base/bytes.h"
 #include "agent/base/key_value_list.h"
 #include "agent/base/text.h"
@@ -132,6 +135,32 @@ Status stability(std::string_view text, ConfigDraft& draft) {
         draft.notes.push_back("names " + std::string(name) +
                               ", which is not supported; using the stable conventions alone");
         break;
+    }
+    return Done{};
+}
+
+Status named_fields(std::string_view text, ConfigDraft& draft, uint8_t where) {
+    auto& fields = draft.config.named_fields;
+    for (const std::string_view name : split_list(text, ',')) {
+        if (!is_token(name) || name.size() > REMORA_NAMED_FIELD_BYTES)
+            return Error{"must be a list of header names of at most 56 characters each"};
+        remora_named_field field{};
+        field.size = static_cast<uint8_t>(name.size());
+        for (size_t i = 0; i < name.size(); ++i)
+            field.name[i] = static_cast<char>(ascii_lower(static_cast<uint8_t>(name[i])));
+        const auto same = [&field](const remora_named_field& other) {
+            return memcmp(other.name, field.name, sizeof(field.name)) == 0;
+        };
+        const auto known = std::find_if(fields.begin(), fields.end(), same);
+        if (known != fields.end()) {
+            known->where = static_cast<uint8_t>(known->where | where);
+        } else if (fields.size() < REMORA_NAMED_FIELDS_MAX) {
+            field.where = where;
+            fields.push_back(field);
+        } else {
+            draft.notes.push_back("goes beyond 32 headers in all settings; using the first 32");
+            break;
+        }
     }
     return Done{};
 }

@@ -20,6 +20,9 @@ Status view(std::string_view text, ConfigDraft& draft);
 Status known_methods(std::string_view text, ConfigDraft& draft);
 Status stability(std::string_view text, ConfigDraft& draft);
 
+// where: enum remora_named_where.
+Status named_fields(std::string_view text, ConfigDraft& draft, uint8_t where);
+
 Status otlp_protocol(std::string_view text, ConfigDraft& draft);
 Status otlp_compression(std::string_view text, ConfigDraft& draft);
 Status headers(std::string_view text, ConfigDraft& draft);

@@ -125,6 +125,34 @@ const std::vector<Setting>& table() {
         {"http.known_methods", {"OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS"},
          "(those of the conventions)", "comma-separated; others become `_OTHER`",
          rule::known_methods},
+        {"http.server.request_headers",
+         {"OTEL_INSTRUMENTATION_HTTP_SERVER_CAPTURE_REQUEST_HEADERS"}, "",
+         "comma-separated names of request headers that go onto SERVER spans",
+         [](Text v, Draft& d) {
+             return rule::named_fields(v, d, REMORA_NAMED_SERVER_REQUEST);
+         }},
+        {"http.server.response_headers",
+         {"OTEL_INSTRUMENTATION_HTTP_SERVER_CAPTURE_RESPONSE_HEADERS"}, "",
+         "comma-separated names of response headers that go onto SERVER spans",
+         [](Text v, Draft& d) {
+             return rule::named_fields(v, d, REMORA_NAMED_SERVER_RESPONSE);
+         }},
+        {"http.client.request_headers",
+         {"OTEL_INSTRUMENTATION_HTTP_CLIENT_CAPTURE_REQUEST_HEADERS"}, "",
+         "comma-separated names of request headers that go onto CLIENT spans",
+         [](Text v, Draft& d) {
+             return rule::named_fields(v, d, REMORA_NAMED_CLIENT_REQUEST);
+         }},
+        {"http.client.response_headers",
+         {"OTEL_INSTRUMENTATION_HTTP_CLIENT_CAPTURE_RESPONSE_HEADERS"}, "",
+         "comma-separated names of response headers that go onto CLIENT spans",
+         [](Text v, Draft& d) {
+             return rule::named_fields(v, d, REMORA_NAMED_CLIENT_RESPONSE);
+         }},
+        {"telemetry.traced", {"REMORA_TRACE_TELEMETRY"}, "false",
+         "record exports and scrapes of telemetry (OTLP, Zipkin, Jaeger, Datadog, Prometheus) as "
+         "other requests",
+         [](Text v, Draft& d) { return rule::own_boolean(v, d.config.trace_telemetry); }},
         {"semconv.stability", {"OTEL_SEMCONV_STABILITY_OPT_IN"}, "",
          "the stable conventions are always used; `.../dup` is not supported: a warning",
          rule::stability},

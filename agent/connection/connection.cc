@@ -174,6 +174,8 @@ void Connection::parse_all(Stream& stream, ByteView input) {
             return feed(stream, input);
         Capture capture = capture_for(stream);
         Parse parse{stream.parser, stream.message, capture, stream.kind};
+        const NamedFields named = named_fields(stream.kind);
+        parse.named = &named;
         if (stream.kind == MessageKind::response) {
             const PendingExchange* answered = stream.current != nullptr ? stream.current
                                               : open_.empty()           ? nullptr
@@ -206,6 +208,12 @@ void Connection::parse_all(Stream& stream, ByteView input) {
         }
         input = input.from(step.consumed);
     }
+}
+
+NamedFields Connection::named_fields(MessageKind kind) const {
+    const auto& list = world_.named_fields;
+    return named_fields_of(list.data(), static_cast<uint32_t>(list.size()),
+                           named_where(role_, kind == MessageKind::request));
 }
 
 void Connection::stream_ends(Stream& stream) {

@@ -25,6 +25,8 @@ struct ConnectionWorld {
     ExchangePool& pool;
     IdGenerator& ids;
     const Sampler& sampler;
+    const std::vector<remora_named_field>& named_fields;
+    bool trace_telemetry;
 };
 
 class Connection {
@@ -64,6 +66,7 @@ private:
 
     // Bytes that belong together, and what is known of them.
     void feed(Stream& stream, ByteView bytes);
+    [[nodiscard]] NamedFields named_fields(MessageKind kind) const;
     void parse_all(Stream& stream, ByteView input);
     void unseen(Stream& stream, uint64_t count, remora_loss reason);
     bool detect(unsigned direction, ByteView bytes);

@@ -25,8 +25,10 @@ Connection* ConnectionAssembler::find_or_add(uint64_t image, uint64_t connection
         return nullptr;
     }
     auto& added = connections_[key];
-    added = std::make_unique<Connection>(ConnectionWorld{next_, pool_, ids_, options_.sampler},
-                                         image, connection);
+    added = std::make_unique<Connection>(
+        ConnectionWorld{next_, pool_, ids_, options_.sampler, options_.named_fields,
+                        options_.trace_telemetry},
+        image, connection);
     return added.get();
 }
 

@@ -21,6 +21,8 @@ namespace remora {
 
 struct AssemblerOptions {
     Sampler sampler;  // of exchanges for which the producer has not decided
+    std::vector<remora_named_field> named_fields;  // whose values are captured
+    bool trace_telemetry = false;                  // exports and scrapes are recorded, too
     size_t connections_max = 16384;
     size_t exchanges_max = 8192;
     uint64_t idle_limit_ns = 300'000'000'000;

@@ -153,6 +153,10 @@ void Connection::decide(PendingExchange& exchange) {
         decide_server(exchange);
     else
         decide_client(exchange);
+    if (requests().message.telemetry && !world_.trace_telemetry && exchange.sampled) {
+        exchange.sampled = false;
+        world_.next.on_loss(REMORA_LOSS_own_telemetry, 1);
+    }
     if (exchange.collector.tracestate_dropped())
         world_.next.on_loss(REMORA_LOSS_tracestate_dropped, 1);
     exchange.record.tracestate_size = static_cast<uint16_t>(

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -44,6 +45,7 @@ uint32_t switches_of(const Config& config, bool process_spans) {
     if (!config.propagate)
         switches |= REMORA_SWITCH_NO_PROPAGATION | REMORA_SWITCH_NO_INGRESS_INSERT |
                     REMORA_SWITCH_NO_INJECT;
+    if (config.trace_telemetry) switches |= REMORA_SWITCH_TRACE_TELEMETRY;
     if (!process_spans) switches |= REMORA_SWITCH_NO_PROCESS_SPANS;
     return switches;
 }
@@ -83,6 +85,9 @@ Result<ControlPage> ControlPage::create(const SessionId& id, uint32_t lanes) {
 void ControlPage::publish(const Config& config, bool process_spans) {
     __atomic_store_n(&page_->threshold, config.sampler.threshold, __ATOMIC_RELAXED);
     __atomic_store_n(&page_->sampler, uint32_t{config.sampler.kind}, __ATOMIC_RELAXED);
+    const size_t named = std::min<size_t>(config.named_fields.size(), REMORA_NAMED_FIELDS_MAX);
+    std::copy_n(config.named_fields.begin(), named, page_->named);
+    __atomic_store_n(&page_->named_fields, static_cast<uint32_t>(named), __ATOMIC_RELEASE);
     __atomic_store_n(&page_->switches, switches_of(config, process_spans), __ATOMIC_RELAXED);
 }
 

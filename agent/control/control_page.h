@@ -27,7 +27,8 @@ public:
     // A descriptor that can't write, fit to be given away.
     [[nodiscard]] int fd() const { return read_only_.get(); }
 
-    // What running programs shall do from their next request on.
+    // What running programs shall do from their next request on. The header fields of the
+    // configuration are read once by each program: they are published before the first one starts.
     void publish(const Config& config, bool process_spans);
     // Somebody is reading the lanes; at least every 500 ms.
     void beat();

@@ -72,10 +72,18 @@ TEST(ControlPage, TellsProgramsWhatTheConfigurationSays) {
     EXPECT_EQ(0u, page->switches);
     Config silent;
     silent.propagate = false;
+    silent.trace_telemetry = true;
+    remora_named_field field{};
+    field.size = 8;
+    field.where = REMORA_NAMED_SERVER_REQUEST;
+    memcpy(field.name, "x-tenant", 8);
+    silent.named_fields.assign(REMORA_NAMED_FIELDS_MAX + 1, field);
     created->publish(silent, true);
     EXPECT_EQ(uint32_t{REMORA_SWITCH_NO_PROPAGATION | REMORA_SWITCH_NO_INGRESS_INSERT |
-                       REMORA_SWITCH_NO_INJECT},
+                       REMORA_SWITCH_NO_INJECT | REMORA_SWITCH_TRACE_TELEMETRY},
               page->switches);
+    EXPECT_EQ(REMORA_NAMED_FIELDS_MAX, page->named_fields);
+    EXPECT_EQ(0, memcmp(&field, &page->named[REMORA_NAMED_FIELDS_MAX - 1], sizeof(field)));
 }
 
 TEST(ControlPage, BeatsUntilItRetires) {

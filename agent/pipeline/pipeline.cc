@@ -2,6 +2,7 @@
 #include "agent/pipeline/pipeline.h"
 
 #include "agent/export/exporters.h"
+#include "agent/protocol/http/captured_fields.h"
 #include "agent/protocol/http/known_methods.h"
 
 namespace remora {
@@ -15,6 +16,7 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
     };
 
     protocol::http::set_known_methods(config.http_known_methods);
+    protocol::http::set_captured_fields(config.named_fields);
     auto exporters = make_exporters(config, count_loss);
     if (!exporters) return exporters.error();
     pipeline->exporters_ = std::move(*exporters);
@@ -33,6 +35,8 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
         config.limits, count_loss, *pipeline->tail_sampler_);
     AssemblerOptions assembler;
     assembler.sampler = config.sampler;
+    assembler.named_fields = config.named_fields;
+    assembler.trace_telemetry = config.trace_telemetry;
     assembler.idle_limit_ns = std::chrono::nanoseconds(config.idle_limit).count();
     pipeline->connections_ = std::make_unique<ConnectionAssembler>(assembler, *pipeline->spans_);
     pipeline->entrance_ = pipeline->connections_.get();

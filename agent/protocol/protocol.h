@@ -17,6 +17,7 @@
 
 #include "agent/base/bytes.h"
 #include "agent/context/collector.h"
+#include "agent/protocol/named_fields.h"
 
 namespace remora {
 
@@ -66,6 +67,7 @@ struct Message {
     bool one_way = false;     // request: no response will come
     bool error = false;       // response: reports a failure
     bool untouchable = false; // must not be rewritten (signed, ambiguous framing)
+    bool telemetry = false;   // request: an export or a scrape of telemetry
     bool may_switch = false;  // request: asks for a switch of protocol; what follows it waits for
                               // the answer. The caller holds the request direction's parser.
     bool switched = false;    // response: the connection is a tunnel from here on
@@ -114,6 +116,7 @@ struct Parse {
     // Responses: answer_hint of the request that is being answered; no request: answers_nothing.
     uint32_t answer_hint = 0;
     bool answers_nothing = false;
+    const NamedFields* named = nullptr;  // whose values go into the capture, too; null: none
     FieldPiece field = {};  // set with Verdict::field
 };
 

@@ -30,6 +30,23 @@ enum remora_control_switches {
     REMORA_SWITCH_NO_PROCESS_SPANS = 1 << 5,
     REMORA_SWITCH_SERVICE_FORCED = 1 << 6,    /* reserved */
     REMORA_SWITCH_NO_PROPAGATION = 1 << 7,    /* read no trace header of a peer, write none */
+    REMORA_SWITCH_TRACE_TELEMETRY = 1 << 8,   /* record exports and scrapes of telemetry, too */
+};
+
+/* A header field that the user wants on spans: its value may leave the process. */
+#define REMORA_NAMED_FIELDS_MAX 32u
+#define REMORA_NAMED_FIELD_BYTES 56u
+enum remora_named_where {
+    REMORA_NAMED_SERVER_REQUEST = 1 << 0,
+    REMORA_NAMED_SERVER_RESPONSE = 1 << 1,
+    REMORA_NAMED_CLIENT_REQUEST = 1 << 2,
+    REMORA_NAMED_CLIENT_RESPONSE = 1 << 3,
+};
+struct remora_named_field {
+    uint8_t size;
+    uint8_t where; /* enum remora_named_where */
+    uint8_t pad[6];
+    char name[REMORA_NAMED_FIELD_BYTES]; /* lower case */
 };
 
 struct remora_control {
@@ -43,7 +60,12 @@ struct remora_control {
     uint64_t threshold;     /* sampled when the low 56 bits of the trace id are >= threshold;
                                1 << 56: never */
     uint64_t pid_namespace; /* the agent's own */
+    uint32_t named_fields;  /* how many follow; complete before any program can map the page */
+    uint32_t pad;
+    struct remora_named_field named[REMORA_NAMED_FIELDS_MAX];
 };
+REMORA_STATIC_ASSERT(sizeof(struct remora_named_field) == 64, "layout");
+REMORA_STATIC_ASSERT(sizeof(struct remora_control) <= REMORA_CONTROL_BYTES, "layout");
 
 /* How the shim finds both: REMORA_SESSION=1:<agent pid>:<lanes fd>:<control fd>:<session, 32 hex>.
  * ":t" behind it says that the TRACEPARENT beside it was put there by us (by a shim, or by the agent

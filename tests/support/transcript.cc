@@ -35,6 +35,7 @@ std::string facts(const Message& m) {
     if (m.one_way) out += " one_way";
     if (m.error) out += " error";
     if (m.untouchable) out += " untouchable";
+    if (m.telemetry) out += " telemetry";
     if (m.may_switch) out += " may_switch";
     if (m.switched) out += " switched";
     return out;
@@ -134,6 +135,7 @@ private:
 
     Step call_once(ByteView input) {
         Parse parse{state_, message_, capture_, direction_.kind};
+        parse.named = direction_.named;
         const bool answers = direction_.kind == MessageKind::response;
         if (answers && answered_ < direction_.hints.size())
             parse.answer_hint = direction_.hints[answered_];

@@ -22,6 +22,7 @@ struct Direction {
     std::vector<uint32_t> hints = {};
     // Goes on behind a message that asks for a switch, as a caller does who sees it declined.
     bool switches_declined = false;
+    const NamedFields* named = nullptr;  // fields that the user named
 };
 
 struct Transcript {

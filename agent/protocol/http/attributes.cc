@@ -4,6 +4,7 @@
 // beyond what is looked at here. Texts may be ill-formed UTF-8: the span builder mends that.
 #include "agent/base/text.h"
 #include "agent/protocol/description.h"
+#include "agent/protocol/http/captured_fields.h"
 #include "agent/protocol/http/captured_head.h"
 #include "agent/protocol/http/forwarded.h"
 #include "agent/protocol/http/known_methods.h"
@@ -151,6 +152,7 @@ void describe(const ExchangeView& view, Description& out) {
     const int status = read_status(view.response);
     set_result(facts, status, out);
     set_sizes(view.exchange, status != 0, out);
+    describe_fields(view, out);
 }
 
 }  // namespace remora::protocol::http

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "agent/protocol/description.h"
+#include "agent/protocol/http/captured_fields.h"
 #include "agent/protocol/http/forwarded.h"
 #include "agent/protocol/http/known_methods.h"
 #include "agent/protocol/http/url_parts.h"
@@ -322,6 +323,40 @@ TEST(ForwardedField, QuotesAndOrder) {
     EXPECT_EQ(origin_of(head).client, "192.0.2.1");
     head.forwarded = "for=\"unclosed;host=a";
     EXPECT_EQ(origin_of(head).authority, "");
+}
+
+TEST(HttpAttributes, NamedFieldsAreLists) {
+    remora_named_field tenant{}, cache{}, host{};
+    const auto name = [](remora_named_field& field, const char* text, int where) {
+        field.size = static_cast<uint8_t>(strlen(text));
+        field.where = static_cast<uint8_t>(where);
+        memcpy(field.name, text, field.size);
+    };
+    name(tenant, "x-tenant", REMORA_NAMED_SERVER_REQUEST);
+    name(host, "host", REMORA_NAMED_SERVER_REQUEST);
+    name(cache, "x-cache", REMORA_NAMED_SERVER_RESPONSE | REMORA_NAMED_CLIENT_RESPONSE);
+    set_captured_fields({tenant, host, cache});
+    const std::string request =
+        "GET / HTTP/1.1\nx-tenant: a\nhost: h\nx-tenant: b \nx-secret: s\nx-tenant: cut";
+    const std::string response = "HTTP/1.1 103\nx-cache: early\nHTTP/1.1 200\nx-cache: HIT\n";
+    const Description server = describe_case({REMORA_ROLE_SERVER, request, response});
+    const Description client = describe_case({REMORA_ROLE_CLIENT, request, response});
+    set_captured_fields({});
+    const auto value = [](const Description& in, const std::string& key) {
+        for (const Attribute& attribute : in.attributes)
+            if (attribute.key == key) return std::get<std::vector<std::string>>(attribute.value);
+        return std::vector<std::string>{"(none)"};
+    };
+    using List = std::vector<std::string>;
+    EXPECT_EQ(value(server, "http.request.header.x-tenant"), (List{"a", "b"}));
+    EXPECT_EQ(value(server, "http.request.header.host"), (List{"h"}));
+    EXPECT_EQ(value(server, "http.request.header.x-secret"), (List{"(none)"}));
+    EXPECT_EQ(value(server, "http.response.header.x-cache"), (List{"HIT"}));
+    EXPECT_EQ(value(client, "http.request.header.x-tenant"), (List{"(none)"}));
+    EXPECT_EQ(value(client, "http.response.header.x-cache"), (List{"HIT"}));
+    EXPECT_EQ(value(describe_case({REMORA_ROLE_SERVER, request, response}),
+                    "http.request.header.x-tenant"),
+              (List{"(none)"}));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ void begin_folded_line(Call& call) {
     // Of a propagation field the continuation is reported as a line of its own: a folded
     // traceparent then counts as two, which is invalid.
     if (!propagates(state.field)) state.field = FieldName::other;
-    state.clear(mark_piece);
+    state.clear(mark_piece | mark_named);
     state.phase = Phase::value;
 }
 
@@ -45,6 +45,7 @@ bool at_blank_line(Call& call, Step& out) {
     if (cr && call.end - call.at > 1 && call.at[1] != '\n') call.leave_alone();
     if (!state.has(mark_trailer | mark_inserted)) {
         settle_framing(call);
+        call.parse.message.telemetry = call.request() && carries_telemetry(state);
         state.set(mark_inserted);
         out = call.step(Verdict::insert);
         return true;
@@ -56,6 +57,11 @@ bool at_blank_line(Call& call, Step& out) {
     }
     out = end_head(call);
     return true;
+}
+
+const remora_named_field* named_field(const Call& call, ByteView name) {
+    const NamedFields* named = call.parse.named;
+    return named == nullptr ? nullptr : named->find(name);
 }
 
 // Most lines lie whole in one input, are well formed and mean nothing here. They are passed over
@@ -70,7 +76,11 @@ void pass_plain_lines(Call& call) {
         const uint8_t* stop = find_token_end(call.at, call.end);
         if (stop == call.at || stop == call.end || *stop != ':') break;
         const ByteView name{call.at, static_cast<size_t>(stop - call.at)};
-        if (classify(call.parse.kind, name) != FieldName::other) break;
+        const FieldName field = classify(call.parse.kind, name);
+        if (field != FieldName::other &&
+            (field != FieldName::content_type || state.telemetry_path != 0))
+            break;
+        if (named_field(call, name) != nullptr) break;
         const uint8_t* line_end = find_value_stop(stop + 1, call.end);
         if (call.end - line_end < 2 || line_end[0] != '\r' || line_end[1] != '\n') break;
         call.at = line_end + 2;
@@ -124,10 +134,11 @@ void parse_name(Call& call) {
     if (name.empty()) return pass_over_line(call);
     const MessageKind kind = call.parse.kind;
     // No name that means anything is as long as the token.
-    const FieldName field = split && state.overflowed() ? FieldName::other : classify(kind, name);
+    const bool known = !(split && state.overflowed());
+    const FieldName field = known ? classify(kind, name) : FieldName::other;
     if (*stop == ':') {
         ++call.at;
-        return begin_value(call, field);
+        return begin_value(call, field, known ? named_field(call, name) : nullptr);
     }
     if (!is_blank(*stop)) return pass_over_line(call);
     // RFC 9112, 5.1: servers refuse a blank here, proxies take it out, others skip the line.
@@ -147,6 +158,7 @@ void parse_name_blank(Call& call) {
 // Hands a piece of a value on: to the caller where it propagates context, else to value.cc.
 bool deliver(Call& call, ByteView piece, bool ends, Step& out) {
     State& state = call.state;
+    if (state.has(mark_named)) add_to_named(call, piece, ends);
     if (state.field == FieldName::other) return false;
     if (!propagates(state.field)) {
         if (!piece.empty()) add_to_value(call, piece);

@@ -92,6 +92,8 @@ bool parse_method(Call& call) {
     if (method == ByteView{"PRI"}) return false;  // kept for HTTP/2 (RFC 9113, 3.4)
     if (method == ByteView{"HEAD"}) call.state.set(mark_head);
     if (method == ByteView{"CONNECT"}) call.state.set(mark_connect);
+    if (method == ByteView{"GET"}) call.state.set(mark_get);
+    if (method == ByteView{"POST"} || method == ByteView{"PUT"}) call.state.set(mark_post);
     call.parse.capture.append(method);
     call.parse.capture.append(' ');
     call.state.token_size = 0;

@@ -47,6 +47,7 @@ enum class FieldName : uint8_t {
     upgrade,
     authorization,
     signature,  // any whose presence says that the head is signed
+    content_type,
     // Those that go onto the span as they are.
     host,
     user_agent,
@@ -71,6 +72,9 @@ enum Mark : uint16_t {
     mark_piece = 1 << 10,       // the first piece of this propagation line was reported
     mark_userinfo = 1 << 11,    // the target names a user
     mark_first_line = 1 << 12,  // no field line was seen
+    mark_named = 1 << 13,       // the value goes into the capture, too
+    mark_get = 1 << 14,         // the method is GET
+    mark_post = 1 << 15,        // or POST, or PUT
 };
 
 // Message::answer_hint of a request.
@@ -102,7 +106,10 @@ struct State {
     TargetPart target_part;
     uint8_t step;  // of the current start line or value; meaning private to its reader
     uint8_t token_size;
-    uint8_t pad[5];
+    uint8_t named_begun;  // the current value, too: its leading blanks are over
+    uint8_t telemetry_path;
+    uint8_t telemetry_proofs;
+    uint8_t pad[2];
     uint8_t token[56];
 
     [[nodiscard]] bool has(uint16_t mark) const { return (marks & mark) != 0; }
@@ -158,9 +165,21 @@ bool parse_body(Call& call, Step& out) noexcept;
 
 // value.cc: what a field's name and value mean. A piece has no line end in it.
 FieldName classify(MessageKind kind, ByteView name) noexcept;
-void begin_value(Call& call, FieldName field) noexcept;
+// named: the user's entry for the field, or null.
+void begin_value(Call& call, FieldName field, const remora_named_field* named = nullptr) noexcept;
 void add_to_value(Call& call, ByteView piece) noexcept;
 void end_value(Call& call) noexcept;
+
+// The same for a field that the user named, whatever else it means. ends: nothing of it follows.
+void add_to_named(Call& call, ByteView piece, bool ends) noexcept;
+
+// telemetry.cc: does the request carry telemetry? Asked once its fields are read.
+constexpr size_t path_end_max = 24;
+void keep_path_end(State& state, ByteView piece) noexcept;  // in the token
+void path_ends(State& state) noexcept;
+void content_type_ends(State& state) noexcept;  // of the value in the token, as the next
+void user_agent_ends(State& state) noexcept;
+bool carries_telemetry(const State& state) noexcept;
 
 // framing.cc: what follows the head (RFC 9112, section 6). settle_framing() comes before the insert
 // point, end_head() at the LF of the blank line. Of a message without a body it leaves the LF where

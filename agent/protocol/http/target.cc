@@ -67,6 +67,7 @@ size_t read_held(Call& call, ByteView piece) {
         emit_authority(call);
         emit(call, piece.first(1));
         state.target_part = TargetPart::path;
+        if (c == '/') keep_path_end(state, piece.first(1));
         if (c == '?') begin_key(call);
     } else {
         state.keep(piece.first(1));
@@ -94,11 +95,40 @@ size_t read_scheme_slash(Call& call, ByteView piece) {
     return authority ? 1 : 0;
 }
 
+// Where a URL inside the path has its "://" behind it; size + 1: there is none. The token holds how
+// the path ended so far.
+size_t behind_scheme(const State& state, ByteView path) {
+    const ByteView before = state.token_view();
+    const auto tail = [&](ByteView end) {
+        return before.size >= end.size && before.from(before.size - end.size) == end;
+    };
+    if (tail(":/") && path.size > 0 && path[0] == '/') return 1;
+    if (tail(":") && path.size > 1 && path[0] == '/' && path[1] == '/') return 2;
+    ByteView rest = path;
+    while (rest.size > 2) {
+        rest = rest.from(up_to(rest, ':').size);
+        if (rest.size > 2 && rest[1] == '/' && rest[2] == '/') return path.size - rest.size + 3;
+        rest = rest.from(1);
+    }
+    return path.size + 1;
+}
+
 size_t read_path(Call& call, ByteView piece) {
+    State& state = call.state;
     const ByteView path = up_to(piece, '?');
+    const size_t url = behind_scheme(state, path);
+    if (url <= path.size) {
+        emit(call, piece.first(url));
+        state.token_size = 0;
+        state.clear(mark_userinfo);
+        state.target_part = TargetPart::authority;
+        return url;
+    }
     const bool query = path.size < piece.size;
     emit(call, piece.first(path.size + (query ? 1 : 0)));
+    keep_path_end(state, path);
     if (!query) return path.size;
+    path_ends(state);
     begin_key(call);
     return path.size + 1;
 }
@@ -136,7 +166,6 @@ size_t read_query_value(Call& call, ByteView piece) {
 }  // namespace
 
 void capture_target(Call& call, ByteView piece) noexcept {
-    if (call.parse.capture.data == nullptr) return;
     State& state = call.state;
     if (state.target_part == TargetPart::start) {
         const bool origin = piece[0] == '/' || piece[0] == '*';
@@ -163,6 +192,7 @@ void capture_target_end(Call& call) noexcept {
     if (part == TargetPart::scheme || part == TargetPart::scheme_slash ||
         part == TargetPart::authority)
         emit_authority(call);
+    if (part == TargetPart::path) path_ends(call.state);
 }
 
 }  // namespace remora::protocol::http

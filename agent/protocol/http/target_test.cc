@@ -37,6 +37,16 @@ TEST(Redaction, UsersAreTakenOut) {
               "http://" + user + "host/a");
 }
 
+TEST(Redaction, UsersOfUrlsInsideThePathToo) {
+    const std::string user = "REDACTED:REDACTED@";
+    EXPECT_EQ(target("/fetch/http://u:secret@host/a"), "/fetch/http://" + user + "host/a");
+    EXPECT_EQ(target("/fetch/http://u:secret@host"), "/fetch/http://" + user + "host");
+    EXPECT_EQ(target("http://proxy/x/https://u@host/a/ftp://v@other?x=y"),
+              "http://proxy/x/https://" + user + "host/a/ftp://" + user + "other?x=y");
+    EXPECT_EQ(target("/fetch/http://host/a@b"), "/fetch/http://host/a@b");
+    EXPECT_EQ(target("/a://b/c:/d://"), "/a://b/c:/d://");
+}
+
 TEST(Redaction, SecretQueryValuesAreTakenOut) {
     for (const std::string key : {"AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature",
                                   "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token"}) {

@@ -70,22 +70,92 @@ FieldName classify_15(ByteView name) {
 }
 
 // The value's beginning is passed over while it is blank.
-bool skip_leading_blanks(State& state, ByteView& piece) {
-    if (state.step != 0) return true;
+bool skip_leading_blanks(uint8_t& begun, ByteView& piece) {
+    if (begun != 0) return true;
     while (!piece.empty() && is_blank(piece[0])) piece = piece.from(1);
     if (piece.empty()) return false;
-    state.step = 1;
+    begun = 1;
     return true;
 }
 
-void capture_value(Call& call, ByteView piece) {
+void emit(Call& call, ByteView piece) {
     State& state = call.state;
-    if (!skip_leading_blanks(state, piece)) return;
     const size_t room = static_cast<size_t>(captured_value_max - state.captured);
     if (piece.size > room) call.parse.capture.cut = true;
     piece = piece.first(room);
     state.captured = static_cast<uint16_t>(state.captured + piece.size);
     call.parse.capture.append(piece);
+}
+
+void capture_value(Call& call, ByteView piece) {
+    if (skip_leading_blanks(call.state.step, piece)) emit(call, piece);
+}
+
+// A host has no business with a user; where there is one, it is a secret.
+void emit_host(Call& call, ByteView host) {
+    size_t user = host.size;
+    while (user > 0 && host[user - 1] != '@') --user;
+    if (user > 0) emit(call, "REDACTED:REDACTED@");
+    emit(call, host.from(user));
+}
+
+// Its beginning tells exporters and scrapers.
+void keep_agent(State& state, ByteView piece) {
+    constexpr size_t enough = 20;
+    if (state.token_size == 0)
+        while (!piece.empty() && is_blank(piece[0])) piece = piece.from(1);
+    if (state.token_size < enough) state.keep(piece.first(enough - state.token_size));
+}
+
+// A host is held back in the token until it is known whether an '@' follows. A longer one is let
+// through as long as nothing of it can be a password: that comes after a colon, where a host has
+// nothing but its port.
+enum HostStep : uint8_t { host_before, host_held, host_long, host_port, host_dropped };
+
+void drop_host(Call& call) {
+    call.state.step = host_dropped;
+    call.parse.capture.cut = true;
+}
+
+void add_to_long_host(Call& call, ByteView character) {
+    State& state = call.state;
+    const uint8_t c = character[0];
+    if (state.step == host_held) {
+        if (state.token_size < sizeof(state.token)) return state.keep(character);
+        if (memchr(state.token, ':', state.token_size) != nullptr) return drop_host(call);
+        emit_host(call, state.token_view());
+        state.token_size = 0;
+        state.step = host_long;
+    }
+    if (state.step == host_port) {
+        constexpr size_t port_max = 6;  // with its colon
+        if (is_blank(c)) return;
+        if (!ascii_digit(c) || state.token_size == port_max) return drop_host(call);
+        return state.keep(character);
+    }
+    if (c == '@') return drop_host(call);
+    if (c == ':') {
+        state.keep(character);
+        state.step = host_port;
+    } else {
+        emit(call, character);
+    }
+}
+
+void add_to_host(Call& call, ByteView piece) {
+    State& state = call.state;
+    if (!skip_leading_blanks(state.step, piece)) return;
+    if (state.step == host_held && piece.size <= sizeof(state.token) - state.token_size)
+        return state.keep(piece);
+    for (size_t i = 0; i < piece.size && state.step != host_dropped; ++i)
+        add_to_long_host(call, piece.slice(i, 1));
+}
+
+void end_host(Call& call) {
+    const State& state = call.state;
+    if (state.step == host_held) emit_host(call, state.token_view());
+    if (state.step == host_port) emit(call, state.token_view());
+    call.parse.capture.append('\n');
 }
 
 // --- Content-Length: 1*DIGIT. The running number lives in the token. -----------------------------
@@ -175,7 +245,7 @@ void end_scheme(Call& call) {
 
 void add_to_authorization(Call& call, ByteView piece) {
     State& state = call.state;
-    if (state.step == authorization_read || !skip_leading_blanks(state, piece)) return;
+    if (state.step == authorization_read || !skip_leading_blanks(state.step, piece)) return;
     constexpr size_t enough = 10;  // more than "signature" and "AWS4-"
     for (size_t i = 0; i < piece.size; ++i) {
         if (is_blank(piece[i]) || state.token_size >= enough) return end_scheme(call);
@@ -201,6 +271,7 @@ FieldName classify(MessageKind kind, ByteView name) noexcept {
         case 10:
             if (same(name, "user-agent")) return FieldName::user_agent;
             return classify_propagation(name);
+        case 12: return same(name, "content-type") ? FieldName::content_type : FieldName::other;
         case 13: return same(name, "authorization") ? FieldName::authorization : FieldName::other;
         case 14: return classify_framing(name);
         case 15: return classify_15(name);
@@ -214,29 +285,54 @@ FieldName classify(MessageKind kind, ByteView name) noexcept {
     }
 }
 
-void begin_value(Call& call, FieldName field) noexcept {
+void begin_value(Call& call, FieldName field, const remora_named_field* named) noexcept {
     State& state = call.state;
     state.phase = Phase::value;
     state.field = FieldName::other;
+    state.clear(mark_named);
     if (state.has(mark_trailer)) return;
     if (call.parse.message.fields < UINT16_MAX) ++call.parse.message.fields;
     state.field = field;
+    const char* const captured = captured_name(field);
+    if (named != nullptr && captured == nullptr) {
+        state.set(mark_named);
+        state.named_begun = 0;
+        call.parse.capture.append(ByteView{named->name, named->size});
+        call.parse.capture.append(": ");
+    }
+    state.captured = 0;
     if (field == FieldName::other) return;
     state.step = 0;
-    state.captured = 0;
     state.token_size = 0;
     state.clear(mark_piece);
     if (field == FieldName::upgrade) state.set(mark_upgrade);
     if (field == FieldName::transfer_encoding) state.set(mark_coding);
     if (field == FieldName::signature) call.leave_alone();
-    if (const char* name = captured_name(field)) {
-        call.parse.capture.append(ByteView{name, strlen(name)});
+    if (captured != nullptr) {
+        call.parse.capture.append(ByteView{captured, strlen(captured)});
         call.parse.capture.append(": ");
     }
 }
 
+void add_to_named(Call& call, ByteView piece, bool ends) noexcept {
+    if (skip_leading_blanks(call.state.named_begun, piece)) emit(call, piece);
+    if (!ends) return;
+    call.parse.capture.append('\n');
+    call.state.clear(mark_named);
+}
+
 void add_to_value(Call& call, ByteView piece) noexcept {
-    switch (call.state.field) {
+    State& state = call.state;
+    switch (state.field) {
+        case FieldName::host:
+        case FieldName::x_forwarded_host: return add_to_host(call, piece);
+        case FieldName::content_type:
+            if (skip_leading_blanks(state.step, piece)) state.keep(piece);
+            return;
+        case FieldName::user_agent:
+            capture_value(call, piece);
+            if (state.step != 0) keep_agent(state, piece);
+            return;
         case FieldName::content_length: return add_to_length(call.state, piece);
         case FieldName::transfer_encoding: return add_to_coding(call, piece);
         case FieldName::authorization: return add_to_authorization(call, piece);
@@ -248,6 +344,12 @@ void add_to_value(Call& call, ByteView piece) noexcept {
 
 void end_value(Call& call) noexcept {
     switch (call.state.field) {
+        case FieldName::host:
+        case FieldName::x_forwarded_host: return end_host(call);
+        case FieldName::content_type: return content_type_ends(call.state);
+        case FieldName::user_agent:
+            user_agent_ends(call.state);
+            return call.parse.capture.append('\n');
         case FieldName::content_length: return end_length(call);
         case FieldName::transfer_encoding: return end_coding(call);
         case FieldName::authorization: return end_scheme(call);
