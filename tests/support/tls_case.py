@@ -62,6 +62,9 @@ class TlsTestCase(remora_test.TestCase):
         return proxy
 
     def assert_tls(self, span, version="1.3"):
+        self.assertEqual((span["tls.protocol.name"], span["tls.protocol.version"]),
+                         ("tls", version), f"\n{span}")
+        self.assertIsInstance(span["tls.cipher"], str, f"\n{span}")
         if span.kind == "server":
             self.assertEqual(span["url.scheme"], "https", f"\n{span}")
         elif span["url.full"] is not None:

@@ -27,6 +27,7 @@ http {{
     scgi_temp_path {dir}/scgi;
     client_max_body_size 100m;
     proxy_ssl_trusted_certificate {dir}/cert.pem;
+    proxy_ssl_protocols TLSv1.3;
     proxy_ssl_verify on;
     proxy_ssl_name localhost;
     proxy_http_version 1.1;
