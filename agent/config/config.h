@@ -39,6 +39,11 @@ struct OtlpConfig {
     std::string client_key;
 };
 
+struct SpoolConfig {
+    std::string directory;                   // empty: no spool
+    size_t limit_bytes = size_t{256} << 20;  // of each destination
+};
+
 struct BatchConfig {
     std::chrono::milliseconds schedule_delay{5000};   // a span waits at most this long
     std::chrono::milliseconds export_timeout{30000};  // of one batch, with its retries
@@ -68,6 +73,7 @@ struct Config {
     bool console = false;  // spans as lines on stderr
     std::string output;    // OTLP/JSON lines go here; empty: nowhere
     BatchConfig batch;
+    SpoolConfig spool;
     SpanLimits limits;
 
     View view = View::waterfall;

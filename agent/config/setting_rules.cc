@@ -246,6 +246,10 @@ Status count(std::string_view text, size_t& field, uint64_t least) {
     return take(parse_whole_number(text, least, count_limit), field);
 }
 
+Status bytes(std::string_view text, size_t& field) {
+    return take(parse_whole_number(text, 1ull << 16, 1ull << 40), field);
+}
+
 Status lanes(std::string_view text, uint32_t& field) {
     return take(parse_whole_number(text, 1, REMORA_LANES_MAX), field);
 }

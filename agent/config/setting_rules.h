@@ -43,6 +43,7 @@ Status timeout(std::string_view text, std::chrono::milliseconds& field);
 Status delay(std::string_view text, std::chrono::milliseconds& field);
 Status seconds(std::string_view text, std::chrono::seconds& field, uint64_t least);
 Status count(std::string_view text, size_t& field, uint64_t least);
+Status bytes(std::string_view text, size_t& field);  // from 64 KiB to 1 TiB
 Status lanes(std::string_view text, uint32_t& field);
 
 }  // namespace remora::rule

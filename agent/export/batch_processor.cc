@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/export/batch_processor.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+
+#include "agent/base/block_signals.h"
 
 namespace remora {
 namespace {
@@ -25,13 +25,6 @@ size_t heap_bytes(const std::vector<Attribute>& attributes) {
             for (const std::string& item : *texts) bytes += sizeof(item) + heap_bytes(item);
     }
     return bytes;
-}
-
-// Signals belong to the main thread; SIGPIPE and SIGXFSZ come back as EPIPE and EFBIG.
-void block_signals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
 }  // namespace
@@ -106,15 +99,23 @@ void BatchProcessor::stop(TimePoint deadline) {
 }
 
 ExportCounts BatchProcessor::counts() const {
-    const std::lock_guard lock(mutex_);
-    return counts_;
+    ExportCounts counts;
+    {
+        const std::lock_guard lock(mutex_);
+        counts = counts_;
+        counts.queued = queue_.size();
+        counts.queued_bytes = held_bytes_;
+    }
+    exporter_->add_counts(counts);
+    return counts;
 }
 
 void BatchProcessor::work() {
-    block_signals();
+    block_all_signals();
     std::unique_lock lock(mutex_);
     export_batches(lock);
     if (--working_ > 0) return;
+    while (!queue_.empty() && exporter_->has_spool()) export_one_batch(lock);
     drop_rest(lock);
     const TimePoint deadline = stop_deadline_;
     lock.unlock();
@@ -123,20 +124,21 @@ void BatchProcessor::work() {
 }
 
 void BatchProcessor::export_batches(std::unique_lock<std::mutex>& lock) {
-    while (wait_for_batch(lock)) {
-        InFlight place{};
-        {
-            const std::vector<Span> batch = take_batch(place);
-            const TimePoint deadline =
-                std::min(Clock::now() + config_.export_timeout, stop_deadline_);
-            // What is left may be a batch for somebody else.
-            if (!queue_.empty()) wake_.notify_one();
-            lock.unlock();
-            export_batch(batch, deadline);
-        }
-        lock.lock();
-        finish_batch(place);
+    while (wait_for_batch(lock)) export_one_batch(lock);
+}
+
+void BatchProcessor::export_one_batch(std::unique_lock<std::mutex>& lock) {
+    InFlight place{};
+    {
+        const std::vector<Span> batch = take_batch(place);
+        const TimePoint deadline = std::min(Clock::now() + config_.export_timeout, stop_deadline_);
+        // What is left may be a batch for somebody else.
+        if (!queue_.empty()) wake_.notify_one();
+        lock.unlock();
+        export_batch(batch, deadline);
     }
+    lock.lock();
+    finish_batch(place);
 }
 
 // False: there is nothing left to do, or no time.
@@ -183,10 +185,13 @@ uint64_t BatchProcessor::finished() const {
 }
 
 void BatchProcessor::export_batch(const std::vector<Span>& batch, TimePoint deadline) {
-    const Status status = exporter_->export_spans(batch, deadline);
-    if (!status) count_loss_(REMORA_LOSS_export_failed, batch.size());
+    const auto delivery = exporter_->export_spans(batch, deadline);
+    if (!delivery) count_loss_(REMORA_LOSS_export_failed, batch.size());
     const std::lock_guard lock(mutex_);
-    (status ? counts_.exported : counts_.failed) += batch.size();
+    uint64_t& count = !delivery                     ? counts_.failed
+                      : *delivery == Delivery::sent ? counts_.exported
+                                                    : counts_.spooled;
+    count += batch.size();
 }
 
 void BatchProcessor::drop_rest(std::unique_lock<std::mutex>& lock) {

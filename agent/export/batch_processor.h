@@ -19,16 +19,11 @@
 #include <vector>
 
 #include "agent/config/config.h"
+#include "agent/export/export_counts.h"
 #include "agent/export/span_exporter.h"
 #include "agent/span/span_sink.h"
 
 namespace remora {
-
-struct ExportCounts {
-    uint64_t exported = 0;
-    uint64_t failed = 0;   // the exporter gave up on them
-    uint64_t dropped = 0;  // the queue was full, or the processor had stopped
-};
 
 // Thread-safe, but for stop(), which belongs to the owner.
 class BatchProcessor : public SpanSink {
@@ -68,6 +63,7 @@ private:
 
     void work();
     void export_batches(std::unique_lock<std::mutex>& lock);
+    void export_one_batch(std::unique_lock<std::mutex>& lock);
     bool wait_for_batch(std::unique_lock<std::mutex>& lock);
     std::vector<Span> take_batch(InFlight& place);
     void finish_batch(const InFlight& place);

@@ -43,7 +43,8 @@ struct Record {
 class FakeExporter : public SpanExporter {
 public:
     explicit FakeExporter(Record& record) : record_(record) {}
-    Status export_spans(const std::vector<Span>& batch, BatchProcessor::TimePoint) override {
+    Result<Delivery> export_spans(const std::vector<Span>& batch,
+                                  BatchProcessor::TimePoint) override {
         std::unique_lock lock(record_.mutex);
         ++record_.entered;
         record_.changed.notify_all();
@@ -51,7 +52,7 @@ public:
         if (record_.fails || !record_.gate_open) return Error{"it fails"};
         record_.batches.push_back(batch.size());
         record_.spans += batch.size();
-        return Done{};
+        return Delivery::sent;
     }
     void hurry(BatchProcessor::TimePoint deadline) noexcept override {
         if (deadline > Clock::now()) return;

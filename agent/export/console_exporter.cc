@@ -24,13 +24,13 @@ std::string console_line(const Span& span) {
     return line;
 }
 
-Status ConsoleExporter::export_spans(const std::vector<Span>& batch,
-                                     std::chrono::steady_clock::time_point) {
+Result<Delivery> ConsoleExporter::export_spans(const std::vector<Span>& batch,
+                                               std::chrono::steady_clock::time_point) {
     std::string text;
     for (const Span& span : batch) text += console_line(span) + '\n';
     const Status status = write_all(fd_, text);
     if (!status) return Error{"cannot write spans to the console", status.error().number};
-    return status;
+    return Delivery::sent;
 }
 
 }  // namespace remora

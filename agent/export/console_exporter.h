@@ -15,8 +15,8 @@ public:
     // Writes to a descriptor of the caller's, e.g. STDERR_FILENO.
     explicit ConsoleExporter(int fd) : fd_(fd) {}
 
-    Status export_spans(const std::vector<Span>& batch,
-                        std::chrono::steady_clock::time_point deadline) override;
+    Result<Delivery> export_spans(const std::vector<Span>& batch,
+                                  std::chrono::steady_clock::time_point deadline) override;
     Status stop(std::chrono::steady_clock::time_point) override { return Done{}; }
 
 private:

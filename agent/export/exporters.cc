@@ -25,7 +25,8 @@ Result<std::vector<std::unique_ptr<BatchProcessor>>> make_exporters(const Config
                                                                     const CountLoss& count_loss) {
     std::vector<std::unique_ptr<BatchProcessor>> processors;
     if (config.otlp.enabled) {
-        auto otlp = make_otlp_exporter(config.otlp, count_loss, std::random_device()());
+        auto otlp =
+            make_otlp_exporter(config.otlp, count_loss, std::random_device()(), {}, config.spool);
         if (!otlp) return otlp.error();
         processors.push_back(
             std::make_unique<BatchProcessor>(std::move(*otlp), config.batch, count_loss));

@@ -21,12 +21,12 @@ Result<std::unique_ptr<FileExporter>> FileExporter::create(const std::string& pa
 FileExporter::FileExporter(std::string path, UniqueFd fd)
     : path_(std::move(path)), fd_(std::move(fd)), log_("writing spans to " + printable(path_)) {}
 
-Status FileExporter::export_spans(const std::vector<Span>& batch,
-                                  std::chrono::steady_clock::time_point deadline) {
+Result<Delivery> FileExporter::export_spans(const std::vector<Span>& batch,
+                                            std::chrono::steady_clock::time_point deadline) {
     const Status status = write(encode_otlp_json(batch) + '\n', deadline);
     if (status) {
         log_.succeeded();
-        return status;
+        return Delivery::sent;
     }
     const int number = status.error().number;
     const std::string why =

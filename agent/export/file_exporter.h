@@ -19,8 +19,8 @@ public:
     static Result<std::unique_ptr<FileExporter>> create(const std::string& path);
 
     // A batch that could not be written whole leaves no half line behind in a regular file.
-    Status export_spans(const std::vector<Span>& batch,
-                        std::chrono::steady_clock::time_point deadline) override;
+    Result<Delivery> export_spans(const std::vector<Span>& batch,
+                                  std::chrono::steady_clock::time_point deadline) override;
     void hurry(std::chrono::steady_clock::time_point deadline) noexcept override;
     Status stop(std::chrono::steady_clock::time_point deadline) override;
 

@@ -45,6 +45,7 @@ bool is_retryable_http_status(int status) {
 Attempt failed_attempt(const HttpReply& reply, const std::string& said) {
     Attempt attempt;
     attempt.unreachable = reply.unreachable;
+    attempt.timed_out = reply.timed_out;
     if (reply.status == 0) {
         attempt.why = reply.problem + advice(reply);
         attempt.outcome = reply.permanent ? Attempt::Outcome::failed : Attempt::Outcome::again;

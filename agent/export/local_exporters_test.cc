@@ -66,7 +66,7 @@ TEST(FileExporter, SaysWhyAFileCannotBeOpened) {
 TEST(FileExporter, AFullDiskIsAnErrorAndNotTheEnd) {
     auto exporter = FileExporter::create("/dev/full");
     ASSERT_TRUE(exporter);
-    const Status status = (*exporter)->export_spans({test::full_span(nullptr)}, {});
+    const auto status = (*exporter)->export_spans({test::full_span(nullptr)}, {});
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().number, ENOSPC);
 }

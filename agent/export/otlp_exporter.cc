@@ -10,7 +10,8 @@ namespace remora {
 
 Result<std::unique_ptr<RetryingExporter>> make_otlp_exporter(const OtlpConfig& config,
                                                              CountLoss count_loss, uint64_t seed,
-                                                             FailureLog::Write log) {
+                                                             FailureLog::Write log,
+                                                             const SpoolConfig& spool) {
     auto sender = config.protocol == OtlpProtocol::grpc ? OtlpGrpcSender::create(config)
                                                         : OtlpHttpSender::create(config);
     if (!sender) return sender.error();
@@ -21,8 +22,12 @@ Result<std::unique_ptr<RetryingExporter>> make_otlp_exporter(const OtlpConfig& c
     options.timeout = config.timeout;
     options.seed = seed;
     options.log = std::move(log);
+    // Protobuf is the same over HTTP and gRPC: what one could not send the other may.
+    const bool json = config.protocol == OtlpProtocol::http_json;
+    auto opened = open_spool(spool, (json ? "otlp json " : "otlp protobuf ") + where, count_loss);
+    if (!opened) return opened.error();
     return std::make_unique<RetryingExporter>(std::move(*sender), std::move(options),
-                                              std::move(count_loss));
+                                              std::move(count_loss), std::move(*opened));
 }
 
 }  // namespace remora

@@ -9,9 +9,10 @@
 
 namespace remora {
 
-// seed: of the jitter. log: for tests.
+// seed: of the jitter. log: for tests. spool: an error where its directory can't be used.
 Result<std::unique_ptr<RetryingExporter>> make_otlp_exporter(const OtlpConfig& config,
                                                              CountLoss count_loss, uint64_t seed,
-                                                             FailureLog::Write log = {});
+                                                             FailureLog::Write log = {},
+                                                             const SpoolConfig& spool = {});
 
 }  // namespace remora

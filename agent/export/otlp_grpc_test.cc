@@ -79,7 +79,7 @@ protected:
         ASSERT_TRUE(made);
         exporter_ = std::move(*made);
     }
-    Status send(std::chrono::milliseconds limit = 20s) {
+    Result<Delivery> send(std::chrono::milliseconds limit = 20s) {
         return exporter_->export_spans(batch_, Clock::now() + limit);
     }
     std::vector<std::string> modes() const {
@@ -132,7 +132,8 @@ TEST_F(OtlpGrpcTest, ArrivesCompressed) {
     // What travelled is shorter than what gRPC handed to the service.
     EXPECT_NE(records[0]["metadata"]["content-length"],
               std::to_string(records[0]["size"].get<int>() + 5));
-    if (!records[0]["request"].is_null()) EXPECT_EQ(records[0]["request"], expected());
+    if (records[0]["request"].is_null()) GTEST_SKIP() << "not decoded: " << records[0]["undecoded"];
+    EXPECT_EQ(records[0]["request"], expected());
 }
 
 TEST_F(OtlpGrpcTest, ArrivesThroughAUnixSocket) {

@@ -38,7 +38,7 @@ protected:
         ASSERT_TRUE(made);
         exporter_ = std::move(*made);
     }
-    Status send(std::chrono::milliseconds limit = 20s) {
+    Result<Delivery> send(std::chrono::milliseconds limit = 20s) {
         return exporter_->export_spans(batch_, Clock::now() + limit);
     }
     std::vector<std::string> modes() const {

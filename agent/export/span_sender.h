@@ -23,6 +23,7 @@ struct Attempt {
     Outcome outcome = Outcome::failed;
     std::string why;           // not delivered: what happened and what to do, printable
     bool unreachable = false;  // nobody was there at all
+    bool timed_out = false;    // no answer before the deadline
     std::optional<std::chrono::milliseconds> wait;  // what the destination asked for
 
     size_t rejected = 0;  // delivered, yet these spans were refused

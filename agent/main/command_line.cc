@@ -30,6 +30,7 @@ struct Flags {
     std::string output;
     std::string live;
     std::string otlp;
+    std::string spool;
     std::string sampler;
     std::string sample;
     std::string service;
@@ -44,6 +45,8 @@ void add_output_flags(CLI::App& app, Flags& flags, RunOptions& run) {
         ->expected(0, 1);
     app.add_option("--otlp", flags.otlp, "send spans to the collector at URL (OTLP/HTTP)")
         ->type_name("URL");
+    app.add_option("--spool", flags.spool, "keep in DIR what the collector can't take now")
+        ->type_name("DIR");
     app.add_option("--service", flags.service, "service.name of the program's spans")
         ->type_name("NAME");
     app.add_flag("--quiet,-q", run.quiet, "say nothing but errors");
@@ -79,6 +82,7 @@ Status apply(const Flags& flags, bool quiet, ConfigBuilder& config) {
     std::vector<Given> given = {
         {"--output", "output", flags.output},
         {"--otlp", "otlp.endpoint", flags.otlp},
+        {"--spool", "spool.directory", flags.spool},
         {"--service", "service.name", flags.service},
         {"--live", "view.file", flags.live},
         {"--sample", "sampler", flags.sample.empty() ? "" : "parentbased_traceidratio"},

@@ -127,7 +127,10 @@ void report(const Pipeline& pipeline, const RunOptions& options) {
     for (const std::string& line : pipeline.losses().lines(options.verbose)) say("{}", line);
     if (!options.verbose) return;
     if (const auto counts = pipeline.exported())
-        say("{} span{} exported", counts->exported, counts->exported == 1 ? "" : "s");
+        say("{} span{} exported{}", counts->exported, counts->exported == 1 ? "" : "s",
+            counts->spool_spans == 0
+                ? ""
+                : fmt::format(", {} kept in the spool for later", counts->spool_spans));
 }
 
 int run_traced(const Target& target, const RunOptions& options, const Config& config,

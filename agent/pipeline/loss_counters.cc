@@ -22,6 +22,8 @@ bool costs_spans(remora_loss reason) {
         case REMORA_LOSS_record_invalid:
         case REMORA_LOSS_queue_full:
         case REMORA_LOSS_export_failed:
+        case REMORA_LOSS_spool_full:
+        case REMORA_LOSS_spool_damaged:
         case REMORA_LOSS_stream_gap:
         case REMORA_LOSS_connection_table_full:
         case REMORA_LOSS_process_table_full: return true;

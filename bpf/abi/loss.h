@@ -42,7 +42,9 @@
     X(tls_table_full, "TLS session not followed: no place in the table of sessions")            \
     X(stdio_on_a_socket, "connection no longer followed: the program uses stdio on it")         \
     X(opening_uncertain, "lookup or failed connect not told: it may belong to several calls")   \
-    X(tls_library_unknown, "TLS not followed: a library of a kind that is not known")
+    X(tls_library_unknown, "TLS not followed: a library of a kind that is not known")           \
+    X(spool_full, "span dropped: it was among the oldest in a full spool")                      \
+    X(spool_damaged, "spooled request skipped: its record on disk was damaged")
 
 enum remora_loss {
 #define X(name, text) REMORA_LOSS_##name,
