@@ -41,6 +41,7 @@ TlsChannel* open_channel(TlsRole role) noexcept {
 void close_channel(TlsChannel* channel) noexcept {
     if (channel == nullptr) return;
     free_slice(channel->frozen.slice);
+    free_slice(channel->frozen.copy);
     channel->frozen = FrozenWrite{};
     close_detached(*channel->conn);
     channels.free(channel->id);

@@ -20,6 +20,7 @@ namespace remora::shim {
 struct FrozenWrite {
     bool active = false;
     uint32_t slice = 0;    // our text laid into the program's bytes (slice.h); 0: the program's own
+    uint32_t copy = 0;     // of the program's own, where they may not come again; 0: none
     size_t done = 0;       // bytes of the program's call that went before
     size_t chunk = 0;      // bytes of the program's that are being sent
     uint32_t current = 0;  // exchanges that are complete once they have gone

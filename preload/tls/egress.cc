@@ -68,8 +68,25 @@ private:
         feed_unseen(conn_, sent, count, call);
     }
 
-    void freeze_own(size_t chunk) {
+    // A slice is freed by whoever has sent it.
+    void thaw() {
+        free_slice(frozen_.copy);
         frozen_ = FrozenWrite{};
+    }
+
+    // GnuTLS may be asked to go on without being given the bytes again; of a body none are needed.
+    void keep_copy(size_t chunk) {
+        if (!out_.may_omit_data || is_opaque(conn_)) return;
+        if (conn_.follow == Follow::following &&
+            conn_.protocol->body_left(direction().parser) >= chunk)
+            return;
+        frozen_.copy = allocate_slice();
+        const size_t record = chunk < Slice::capacity ? chunk : Slice::capacity;
+        if (frozen_.copy != 0) memcpy(slice_at(frozen_.copy).bytes, data(), record);
+    }
+
+    void freeze(size_t chunk) {
+        thaw();
         frozen_.active = true;
         frozen_.done = done_;
         frozen_.chunk = chunk;
@@ -79,11 +96,14 @@ private:
     void failed_with_own(size_t chunk) {
         const WriteFailure failure = out_.failure(out_, result_);
         if (failure == WriteFailure::final) return fail();
-        if (failure == WriteFailure::again || done_ > 0) freeze_own(chunk);
+        if (out_.data == nullptr) return;  // as it is
+        if (failure != WriteFailure::again && done_ == 0) return;
+        freeze(chunk);
+        keep_copy(chunk);
     }
 
     void fail() {
-        frozen_ = FrozenWrite{};
+        thaw();
         if (!is_opaque(conn_)) call_failed(conn_, sent, error_number_);
     }
 
@@ -106,15 +126,16 @@ private:
 
     // Straight from the program's buffer, watched afterwards.
     bool send_own(size_t chunk, remora_loss refusal) {
-        // GnuTLS may be asked to go on without being given the bytes again.
         const bool unseen = out_.data == nullptr;
         const long taken = call(unseen ? nullptr : data(), unseen ? 0 : chunk);
         if (taken <= 0) return failed_with_own(chunk), false;
-        frozen_ = FrozenWrite{};
-        if (unseen)
-            pass_unseen(static_cast<uint64_t>(taken));
-        else
+        if (!unseen)
             feed_sent(data(), static_cast<size_t>(taken), refusal);
+        else if (frozen_.copy != 0 && static_cast<size_t>(taken) <= Slice::capacity)
+            feed_sent(slice_at(frozen_.copy).bytes, static_cast<size_t>(taken), refusal);
+        else
+            pass_unseen(static_cast<uint64_t>(taken));
+        thaw();
         done_ += static_cast<size_t>(taken);
         short_ = static_cast<size_t>(taken) < chunk;
         return true;
@@ -142,7 +163,7 @@ private:
 
     bool slice_is_out(uint32_t slice, size_t chunk) {
         free_slice(slice);
-        frozen_ = FrozenWrite{};
+        thaw();
         done_ += chunk;
         return true;
     }
@@ -187,9 +208,11 @@ private:
         const WriteFailure failure = out_.failure(out_, result_);
         if (failure == WriteFailure::again || (slice.sent > 0 && failure != WriteFailure::final)) {
             note_inserted(edits);
-            frozen_ = FrozenWrite{
-                true,           index, done_, chunk, checkpoint.direction.current, call.begun_first,
-                call.begun_last};
+            freeze(chunk);
+            frozen_.slice = index;
+            frozen_.current = checkpoint.direction.current;
+            frozen_.begun_first = call.begun_first;
+            frozen_.begun_last = call.begun_last;
             return false;
         }
         take_back(checkpoint, call, slice.sent > 0);

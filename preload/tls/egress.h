@@ -25,6 +25,7 @@ struct TlsOutgoing {
     const void* library;  // the adapter's
     uint64_t flags = 0;   // the adapter's
     const void* arguments = nullptr;
+    bool may_omit_data = false;  // a repeated call may come without its bytes
     // The program's own call with other bytes. > 0: so many were taken; else what the program is
     // told.
     long (*original)(const TlsOutgoing&, const void* data, size_t size) = nullptr;

@@ -27,7 +27,8 @@ struct FakeLibrary {
     bool partial = false;
     bool moving = false;
     bool handshaking = false;
-    bool strict = true;  // false: a repetition is refused as OpenSSL does, with an error
+    bool strict = true;      // false: a repetition is refused as OpenSSL does, with an error
+    bool forgetful = false;  // takes null for what it was given last
     size_t fragment = 16384;
     std::deque<bool> wants;  // before each record: is there no room on the wire?
     WriteFailure failure = WriteFailure::again;
@@ -39,9 +40,15 @@ struct FakeLibrary {
 
     long write(const void* data, size_t size) {
         ++calls;
+        if (data == nullptr) {
+            data = where_;
+            size = before_.size();
+        }
         last_data = data;
         last_size = size;
-        const std::string bytes(static_cast<const char*>(data), size);
+        const std::string bytes = data == where_ && forgetful && size == before_.size()
+                                      ? before_
+                                      : std::string(static_cast<const char*>(data), size);
         if (!pending_.empty() || done_ > 0) {
             if (!strict) return -2;
             EXPECT_EQ(bytes.substr(0, done_), before_.substr(0, done_)) << "another call";
@@ -104,7 +111,9 @@ protected:
     void TearDown() override { close_channel(channel_); }
 
     long send(const char* data, size_t size) {
+        if (size == 0) size = channel_->frozen.chunk;  // as hooks_gnutls.cc does
         TlsOutgoing out{*channel_, this, reinterpret_cast<const uint8_t*>(data), size, &library_};
+        out.may_omit_data = library_.forgetful;
         out.original = [](const TlsOutgoing& o, const void* bytes, size_t count) {
             return of(o).write(bytes, count);
         };
@@ -267,6 +276,24 @@ TEST_F(TlsEgressTest, AShorterRepetitionIsTheLibrarysToRefuse) {
     EXPECT_EQ(send(get.data(), 3), -2);
     EXPECT_EQ(library_.last_data, get.data());
     EXPECT_EQ(library_.last_size, 3u);
+}
+
+// GnuTLS: gnutls_record_send(session, NULL, 0) goes on with what it has.
+TEST_F(TlsEgressTest, GoneOnWithWithoutTheBytes) {
+    library_.partial = true;
+    library_.forgetful = true;
+    for (const size_t cut : {size_t{5}, get.size()}) {
+        library_.wire.clear();
+        library_.wants = {true, true};
+        EXPECT_EQ(send(get.data(), cut), -1);
+        EXPECT_EQ(send(nullptr, 0), -1);
+        EXPECT_EQ(send(nullptr, 0), static_cast<long>(cut));
+        if (cut < get.size()) {
+            EXPECT_EQ(send(get.substr(cut)), static_cast<long>(get.size() - cut));
+        }
+        EXPECT_EQ(without_lines(library_.wire), get);
+        EXPECT_EQ(count_lines(library_.wire), 1u);
+    }
 }
 
 TEST_F(TlsEgressTest, TheRecordSaysThatItRanInsideTls) {

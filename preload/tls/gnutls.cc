@@ -186,6 +186,7 @@ void describe_gnutls(TlsOutgoing& out) noexcept {
         const bool held = result == error_again || result == error_interrupted;
         return held ? WriteFailure::again : WriteFailure::untouched;
     };
+    out.may_omit_data = true;
     // It takes at most one record's worth and says so.
     out.partial = [](const TlsOutgoing&) { return true; };
     out.learn = [](const TlsOutgoing& o) {
