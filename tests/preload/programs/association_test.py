@@ -101,6 +101,16 @@ class AssociationTest(remora_test.TestCase):
     def test_http_server_threads_urllib_in_pool(self):
         self.python("threads_app.py", needs=[])
 
+    def test_http_server_threads_urllib_in_multiprocessing_pool(self):
+        self.python("threads_app.py", "multi", needs=[])
+
+    def test_gevent_flask_requests(self):
+        self.python("gevent_app.py", needs=["flask", "requests", "gevent"])
+
+    def test_gevent_flask_requests_in_pool(self):
+        self.python("gevent_app.py", needs=["flask", "requests", "gevent"],
+                    environment={"POOL": "1"})
+
     # --- node ---
 
     def node(self, *arguments, **options):

@@ -29,6 +29,7 @@ PATCHES = {
     "httpcore._sync.http11": ("clients", "httpcore_sync"),
     "httpcore._async.http11": ("clients", "httpcore_async"),
     "concurrent.futures.thread": ("clients", "thread_pool"),
+    "multiprocessing.pool": ("clients", "multiprocessing_pool"),
 }
 
 

@@ -124,3 +124,21 @@ def thread_pool(module):
             return original(self, function, *arguments, **keywords)
         return original(self, _run_for, request, function, *arguments, **keywords)
     module.ThreadPoolExecutor.submit = submit
+
+
+def multiprocessing_pool(module):
+    """ThreadPool alone: processes serve no request of ours."""
+    for name in ("apply_async", "_map_async", "imap", "imap_unordered"):
+        _hand_on(module.ThreadPool, name)
+
+
+def _hand_on(owner, name):
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    def start(self, func, *arguments, **keywords):
+        request = current.get()
+        if request is not None and not request.over:
+            func = functools.partial(_run_for, request, func)
+        return original(self, func, *arguments, **keywords)
+    setattr(owner, name, start)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""http.server with a thread for each connection; every call by a pool that all share, or (with
-`own`) by the thread itself. Clients: urllib and http.client in turn."""
+"""http.server with a thread for each connection; every call by a pool that all share (with `multi`
+multiprocessing's), or with `own` by the thread itself. Clients: urllib and http.client in turn."""
 import concurrent.futures
 import http.client
 import http.server
+import multiprocessing.pool
 import os
 import sys
 import time
@@ -11,7 +12,8 @@ import urllib.request
 
 from shared import PORT, background_thread, moment, paths
 
-pool = concurrent.futures.ThreadPoolExecutor(16)
+pool = (multiprocessing.pool.ThreadPool(16) if "multi" in sys.argv
+        else concurrent.futures.ThreadPoolExecutor(16))
 
 
 def ask(url):
