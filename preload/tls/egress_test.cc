@@ -315,6 +315,14 @@ TEST_F(TlsEgressTest, Http2IsLeftAlone) {
     EXPECT_EQ(library_.last_size, get.size());
 }
 
+TEST_F(TlsEgressTest, EarlyDataIsNotFollowed) {
+    leave_channel(*channel_, REMORA_LOSS_not_injected_early_data);
+    leave_channel(*channel_, REMORA_LOSS_not_injected_early_data);
+    EXPECT_EQ(send(get), static_cast<long>(get.size()));
+    EXPECT_EQ(library_.wire, get);
+    EXPECT_EQ(session.lost(REMORA_LOSS_not_injected_early_data), 1u) << "once";
+}
+
 TEST_F(TlsEgressTest, CorkedNothingIsAdded) {
     channel_->refusal = REMORA_LOSS_not_injected_corked;
     EXPECT_EQ(send(get), static_cast<long>(get.size()));
