@@ -90,6 +90,31 @@ const char* script_of(int count, const char* const* arguments, const char* execu
     return nullptr;
 }
 
+// "module:application", which servers of Python applications are given: the length of the module;
+// 0: it is something else. An address has digits behind its colon.
+size_t module_size(const char* word) noexcept {
+    const char* colon = strchr(word, ':');
+    if (colon == nullptr || colon == word || ascii_digit(static_cast<uint8_t>(word[0]))) return 0;
+    if (colon[1] == '\0' || ascii_digit(static_cast<uint8_t>(colon[1]))) return 0;
+    for (const char* at = word; *at != '\0'; ++at) {
+        const uint8_t c = ascii_lower(static_cast<uint8_t>(*at));
+        if (!(c >= 'a' && c <= 'z') && !ascii_digit(c) && c != '_' && c != '.' && at != colon)
+            return 0;
+    }
+    return static_cast<size_t>(colon - word);
+}
+
+// What a server of applications serves says more than the server's own name: gunicorn shop.web:app.
+const char* served_module(const char* server, int count, const char* const* arguments,
+                          size_t& size) noexcept {
+    if (!listed("gunicorn uvicorn hypercorn daphne granian", server)) return nullptr;
+    for (int i = 1; i < count && i < words_looked_at && arguments[i] != nullptr; ++i) {
+        size = module_size(arguments[i]);
+        if (size > 0) return arguments[i];
+    }
+    return nullptr;
+}
+
 }  // namespace
 
 void describe_command(int argument_count, const char* const* arguments, const char* executable,
@@ -103,7 +128,13 @@ void describe_command(int argument_count, const char* const* arguments, const ch
     if (script == nullptr || size + 2 >= capacity) return;
     script = base_name(script);
     if (strpbrk(script, " \t\n;=") != nullptr) return;  // no file's name
-    memcpy(out + size + 1, script, strnlen(script, capacity - size - 2));
+    size_t script_size = strlen(script);
+    if (const char* module = served_module(script, argument_count, arguments, script_size))
+        script = module;
+    else
+        script_size = strlen(script);
+    const size_t room = capacity - size - 2;
+    memcpy(out + size + 1, script, script_size < room ? script_size : room);
 }
 
 }  // namespace remora::shim

@@ -43,6 +43,16 @@ TEST(ProcessCommand, ScriptsOfInterpreters) {
     EXPECT_EQ(described({"my-app", "app.py"}, "/usr/bin/python3.11"), "my-app app.py");
 }
 
+TEST(ProcessCommand, ServersOfApplicationsAreNamedByWhatTheyServe) {
+    EXPECT_EQ(described({"/usr/bin/python3", "/usr/bin/gunicorn", "-b", "127.0.0.1:80", "--bind",
+                         "localhost:81", "--bind=[::1]:82", "shop.web:app"}),
+              "/usr/bin/python3 shop.web");
+    EXPECT_EQ(described({"python3", "-m", "uvicorn", "main:app", "--port", "80"}), "python3 main");
+    EXPECT_EQ(described({"python3", "/usr/bin/gunicorn", "-b", "unix:/run/x", "shop"}),
+              "python3 gunicorn");
+    EXPECT_EQ(described({"python3", "app.py", "user:secret"}), "python3 app.py");
+}
+
 TEST(ProcessCommand, TextsOfProgramsStayPrivate) {
     const std::vector<const char*> texts[] = {
         {"python3", "-c", "password=1"}, {"python3", "-Bc", "password=1"},

@@ -11,6 +11,8 @@
 
 #include "agent/base/key_value_list.h"
 #include "agent/base/utf8.h"
+#include "agent/ingest/proc_files.h"
+#include "agent/span/host_attributes.h"
 #include "agent/span/span_text.h"
 
 namespace remora {
@@ -18,11 +20,6 @@ namespace {
 
 constexpr size_t pids_limit =
     4096;  // of one image; a hostile writer may invent as many as it likes
-
-std::string host_name() {
-    char name[256] = {};
-    return ::gethostname(name, sizeof(name) - 1) == 0 ? sanitize_utf8(name) : std::string();
-}
 
 // The texts of `process` that a resource is made of.
 bool same_texts(const remora_process& a, const remora_process& b) {
@@ -58,10 +55,9 @@ std::string_view program_name(const remora_process& process) {
     return name.empty() ? base_name(field_text(process.command)) : name;
 }
 
-void set_constants(const std::string& host, std::vector<Attribute>& attributes) {
-    if (!host.empty()) set_if_absent(attributes, "host.name", host);
-    set_if_absent(attributes, "host.arch", "amd64");
-    set_if_absent(attributes, "os.type", "linux");
+void set_constants(const std::vector<Attribute>& host, std::vector<Attribute>& attributes) {
+    for (const Attribute& attribute : host)
+        set_if_absent(attributes, attribute.key, attribute.value);
     set_if_absent(attributes, "telemetry.sdk.name", "remora");
     set_if_absent(attributes, "telemetry.sdk.language", "cpp");
     set_if_absent(attributes, "telemetry.sdk.version", REMORA_VERSION);
@@ -69,10 +65,32 @@ void set_constants(const std::string& host, std::vector<Attribute>& attributes) 
     set_if_absent(attributes, "telemetry.distro.version", REMORA_VERSION);
 }
 
+// The runtime that the executable's name stands for, and the version where it is part of it.
+void set_runtime(const remora_process& process, std::vector<Attribute>& attributes) {
+    struct Runtime {
+        std::string_view program, name;
+    };
+    constexpr Runtime runtimes[] = {
+        {"python", "cpython"}, {"node", "nodejs"}, {"ruby", "ruby"}, {"php", "php"}};
+    const std::string_view program = program_name(process);
+    for (const Runtime& runtime : runtimes) {
+        if (program.substr(0, runtime.program.size()) != runtime.program) continue;
+        const std::string_view version = program.substr(runtime.program.size());
+        if (version.find_first_not_of("0123456789.") != std::string_view::npos) continue;
+        set_if_absent(attributes, "process.runtime.name", std::string(runtime.name));
+        if (!version.empty())
+            set_if_absent(attributes, "process.runtime.version", std::string(version));
+    }
+}
+
 }  // namespace
 
 ResourceTable::ResourceTable(ResourceDefaults defaults, CountLoss count_loss)
-    : defaults_(std::move(defaults)), count_loss_(std::move(count_loss)), host_name_(host_name()) {
+    : defaults_(std::move(defaults)),
+      count_loss_(std::move(count_loss)),
+      host_(host_attributes()),
+      own_namespace_(own_pid_namespace()),
+      container_(own_container_id()) {
     uint64_t seed[4] = {};
     // Instance ids need to differ, not to be secret: a short read still leaves the time-free zeros
     // that seed() mends.
@@ -80,7 +98,7 @@ ResourceTable::ResourceTable(ResourceDefaults defaults, CountLoss count_loss)
     ids_.seed(seed);
     auto unknown = std::make_shared<Resource>();
     unknown->attributes.push_back({"service.name", "unknown_service"});
-    set_constants(host_name_, unknown->attributes);
+    set_constants(host_, unknown->attributes);
     unknown_ = std::move(unknown);
 }
 
@@ -116,6 +134,7 @@ std::shared_ptr<const Resource> ResourceTable::find(uint64_t image, uint32_t pro
     if (entry.workers.size() >= pids_limit) entry.workers.clear();
     remora_process process = entry.process;
     process.pid = process_id;
+    process.parent_pid = 0;  // most often the first process, but nobody said so
     return entry.workers[process_id] = make(process, new_instance_id());
 }
 
@@ -158,7 +177,16 @@ std::shared_ptr<const Resource> ResourceTable::make(const remora_process& proces
     const std::string_view path = field_text(process.executable);
     set_if_absent(attributes, "process.executable.name", sanitize_utf8(program_name(process)));
     if (!path.empty()) set_if_absent(attributes, "process.executable.path", sanitize_utf8(path));
-    set_constants(host_name_, attributes);
+    if (process.parent_pid != 0)
+        set_if_absent(attributes, "process.parent_pid", int64_t{process.parent_pid});
+    // argv[0] alone: arguments may hold secrets.
+    const std::string_view command = field_text(process.command);
+    if (!command.empty()) set_if_absent(attributes, "process.command", sanitize_utf8(command));
+    set_runtime(process, attributes);
+    // Programs that run beside us share our container; others have a pid namespace of their own.
+    if (!container_.empty() && process.pid_namespace == own_namespace_)
+        set_if_absent(attributes, "container.id", container_);
+    set_constants(host_, attributes);
     return resource;
 }
 

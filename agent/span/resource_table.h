@@ -71,7 +71,9 @@ private:
     ResourceDefaults defaults_;
     CountLoss count_loss_;
     IdGenerator ids_;
-    std::string host_name_;
+    std::vector<Attribute> host_;  // of every resource
+    uint64_t own_namespace_;       // of pids
+    std::string container_;        // ours
     std::shared_ptr<const Resource> unknown_;
     std::unordered_map<uint64_t, Entry> entries_;
     std::deque<uint64_t> ended_;  // images, oldest first

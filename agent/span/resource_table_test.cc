@@ -8,6 +8,7 @@
 #include <set>
 
 #include "agent/base/utf8.h"
+#include "agent/span/host_attributes.h"
 #include "agent/span/span_text.h"
 
 namespace remora {
@@ -55,6 +56,39 @@ TEST_F(ResourceTableTest, SaysWhatTheProcessIs) {
     std::set<std::string> keys;
     for (const Attribute& attribute : resource->attributes)
         EXPECT_TRUE(keys.insert(attribute.key).second) << attribute.key;
+}
+
+TEST_F(ResourceTableTest, SaysWhatTheMachineIs) {
+    remora_process process = make_process(1, "/usr/bin/python3.11");
+    process.parent_pid = 7;
+    memcpy(process.command, "python3\0app.py", 15);
+    table_.update(process);
+    EXPECT_EQ(text(1, "process.command"), "python3");
+    EXPECT_EQ(text(1, "process.runtime.name"), "cpython");
+    EXPECT_EQ(text(1, "process.runtime.version"), "3.11");
+    const auto parent = [this](uint32_t pid) {
+        return find_attribute(table_.find(1, pid)->attributes, "process.parent_pid");
+    };
+    ASSERT_NE(parent(0), nullptr);
+    EXPECT_EQ(parent(0)->value, AttributeValue(int64_t{7}));
+    EXPECT_EQ(parent(101), nullptr);
+    EXPECT_NE(text(1, "os.version"), "(none)");
+    table_.update(make_process(2, "/usr/bin/node_exporter"));
+    EXPECT_EQ(text(2, "process.runtime.name"), "(none)");
+    strcpy(process.attributes, "host.name=named,os.description=own");
+    process.image = 3;
+    table_.update(process);
+    EXPECT_EQ(text(3, "host.name"), "named");
+    EXPECT_EQ(text(3, "os.description"), "own");
+}
+
+TEST(HostAttributes, TheSystemsName) {
+    EXPECT_EQ(pretty_name("NAME=x\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n"),
+              "Debian GNU/Linux 12 (bookworm)");
+    EXPECT_EQ(pretty_name("PRETTY_NAME='Alpine Linux v3.19'"), "Alpine Linux v3.19");
+    EXPECT_EQ(pretty_name("PRETTY_NAME=Plain\n"), "Plain");
+    EXPECT_EQ(pretty_name("PRETTY_NAME=\""), "\"");
+    EXPECT_EQ(pretty_name("NAME=x"), "");
 }
 
 TEST_F(ResourceTableTest, AForkedWorkerHasAPidAndAnInstanceOfItsOwn) {
