@@ -15,7 +15,7 @@ from remora_test import free_port, need, need_python, seeded_random  # noqa: E40
 remora_test.PYTHON = PYTHON = os.environ.get("REMORA_TEST_PYTHON", remora_test.PYTHON)
 NODE = os.environ.get("REMORA_TEST_NODE", "node")
 APPS = pathlib.Path(__file__).parent / "apps/association"
-COUNT = int(os.environ.get("REMORA_TEST_ASSOCIATION_REQUESTS", "150"))
+COUNT = int(os.environ.get("REMORA_TEST_ASSOCIATION_REQUESTS", "60"))
 CALLS = sum(1 + n % 3 for n in range(COUNT))
 
 
