@@ -168,6 +168,34 @@ TEST_F(LaneSourceTest, TakesAnExchangeThatRestsForTooLong) {
     EXPECT_EQ(1u, log.exchanges.size());
 }
 
+TEST_F(LaneSourceTest, WhatStandsIsTakenSoonerAndEndsAsItSays) {
+    start({.ready_lanes = 2, .idle_limit_ns = 300'000'000'000, .sweep_interval_ns = 0});
+    FakeShim shim{file()};
+    ASSERT_TRUE(shim.claim(a_process(image)));
+    remora_exchange stands = an_exchange(image, 1);
+    stands.role = REMORA_ROLE_CLIENT;
+    stands.end = REMORA_END_ERROR;
+    stands.error_number = ECONNREFUSED;
+    stands.marks = REMORA_MARK_STANDS;
+    stands.start_ns -= REMORA_CONNECT_SETTLED_NS + 1'000'000'000;
+    stands.end_ns = stands.activity_ns = stands.start_ns + 500'000;
+    shim.open(stands);
+    remora_exchange young = an_exchange(image, 2);
+    young.marks = REMORA_MARK_STANDS;
+    shim.open(young);
+    remora_exchange waits = stands;  // the next attempt is on its way
+    waits.sequence = 3;
+    waits.marks = 0;
+    shim.open(waits);
+    source->poll(log);
+    ASSERT_EQ(1u, log.exchanges.size());
+    const remora_exchange& taken = log.exchanges[0].exchange;
+    EXPECT_EQ(1u, taken.sequence);
+    EXPECT_EQ(REMORA_END_ERROR, taken.end);
+    EXPECT_EQ(ECONNREFUSED, taken.error_number);
+    EXPECT_EQ(stands.end_ns, taken.end_ns);
+}
+
 TEST_F(LaneSourceTest, CountsLossesByTheirDifference) {
     FakeShim shim{file()};
     ASSERT_TRUE(shim.claim(a_process(image)));
