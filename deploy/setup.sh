@@ -16,7 +16,7 @@ test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-fa
 python3-uvloop python3-httpx python3-django python3-gevent python3-venv python3-redis nginx haproxy \
 apache2-bin redis-server redis-tools curl wget nodejs default-jdk-headless ruby ruby-webrick perl php-cli \
 php-curl libwww-perl binutils procps libcap2-bin protobuf-compiler \
-python3-protobuf python3-grpcio wrk openssl git libssl-dev libgnutls28-dev"
+python3-protobuf python3-grpcio wrk openssl git libssl-dev libgnutls28-dev valgrind"
 services="nginx redis-server haproxy"
 
 wanted=""

@@ -41,18 +41,23 @@ def traced(command, environment):
 
 
 class Nginx:
+    scheme = "http"
+
+    def configuration(self, home):
+        return f"""
+            daemon off; master_process on; worker_processes 1; pid {home}/pid;
+            error_log {home}/error.log; user root;
+            events {{ worker_connections 4096; }}
+            http {{ access_log off; keepalive_requests 1000000000; sendfile on;
+                    server {{ listen 127.0.0.1:{self.port}; root {home}; }} }}"""
+
     def __init__(self, name, environment, directory):
         self.name, self.port = name, free_port()
         home = directory / name
         home.mkdir()
         (home / "1k").write_bytes(b"x" * 1024)
         home.chmod(0o755)
-        (home / "conf").write_text(f"""
-            daemon off; master_process on; worker_processes 1; pid {home}/pid;
-            error_log {home}/error.log; user root;
-            events {{ worker_connections 4096; }}
-            http {{ access_log off; keepalive_requests 1000000000; sendfile on;
-                    server {{ listen 127.0.0.1:{self.port}; root {home}; }} }}""")
+        (home / "conf").write_text(self.configuration(home))
         command, variables = traced(["nginx", "-c", str(home / "conf"), "-p", str(home)],
                                     environment)
         self.process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL)
@@ -74,7 +79,7 @@ class Nginx:
         """Requests per second and the worker's user microseconds per request."""
         before = self.user_seconds()
         out = subprocess.check_output(["wrk", "-t1", "-c16", f"-d{seconds}s",
-                                       f"http://127.0.0.1:{self.port}/1k"], text=True)
+                                       f"{self.scheme}://127.0.0.1:{self.port}/1k"], text=True)
         used = self.user_seconds() - before
         requests = int(next(l for l in out.splitlines() if " requests in " in l).split()[0])
         rate = float(next(l for l in out.splitlines() if "Requests/sec" in l).split()[1])
@@ -91,8 +96,8 @@ class Nginx:
         return total
 
 
-def bench_nginx(arguments, directory):
-    servers = [Nginx(name, environment, directory) for name, environment in VARIANTS.items()]
+def bench_nginx(arguments, directory, kind=Nginx, what="nginx static 1 KiB"):
+    servers = [kind(name, environment, directory) for name, environment in VARIANTS.items()]
     results = {s.name: ([], []) for s in servers}
     for server in servers:
         server.load(1)
@@ -102,7 +107,7 @@ def bench_nginx(arguments, directory):
             results[server.name][0].append(rate)
             results[server.name][1].append(cpu)
     bare_rate, bare_cpu = (statistics.median(r) for r in results["bare"])
-    print(f"nginx static 1 KiB, bare: {bare_rate:.0f} requests/s, {bare_cpu:.2f} us user CPU/request")
+    print(f"{what}, bare: {bare_rate:.0f} requests/s, {bare_cpu:.2f} us user CPU/request")
     budgets = {"disabled": 0.1, "unsampled": 0.25, "sampled": 0.4}
     for name in ("disabled", "unsampled", "sampled"):
         rates, cpus = results[name]

@@ -41,7 +41,7 @@ struct TlsPlan {
         plan.extended_calls = random.chance(40);
         plan.partial_writes = random.chance(40);
         plan.moving_buffer = random.chance(40);
-        plan.growing_retries = plan.partial_writes && random.chance(60);
+        plan.growing_retries = random.chance(30);
         plan.auto_retry = random.chance(60);
         plan.read_ahead = random.chance(30);
         plan.peeks = random.chance(25);
