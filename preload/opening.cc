@@ -181,16 +181,10 @@ bool is_waiting(int error_number) noexcept {
 
 // Errors of the call itself, not of the way to the peer.
 bool is_misuse(int error_number) noexcept {
-    switch (error_number) {
-        case EBADF:
-        case ENOTSOCK:
-        case EFAULT:
-        case EINVAL:
-        case EAFNOSUPPORT:
-        case EPROTOTYPE:
-        case EAGAIN: return true;
-        default: return false;
-    }
+    constexpr int all[] = {EBADF, ENOTSOCK, EFAULT, EINVAL, EAFNOSUPPORT, EPROTOTYPE, EAGAIN};
+    for (const int one : all)
+        if (error_number == one) return true;
+    return false;
 }
 
 void note_result(Conn& conn, Opening& opening, int error_number) noexcept {
