@@ -10,7 +10,7 @@
 set -eu
 
 build="g++ cmake ninja-build pkg-config libcurl4-openssl-dev zlib1g-dev libspdlog-dev libfmt-dev \
-nlohmann-json3-dev libcli11-dev libprotozero-dev libgtest-dev libgmock-dev"
+nlohmann-json3-dev libcpp-httplib-dev libcli11-dev libprotozero-dev libgtest-dev libgmock-dev"
 demo="python3 python3-flask gunicorn python3-requests python3-redis nginx redis-server curl"
 test="python3 python3-flask gunicorn python3-requests python3-aiohttp python3-fastapi python3-uvicorn \
 python3-uvloop python3-httpx python3-django python3-gevent python3-venv python3-redis nginx haproxy \

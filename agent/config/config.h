@@ -39,6 +39,12 @@ struct OtlpConfig {
     std::string client_key;
 };
 
+struct ZipkinConfig {
+    bool enabled = false;
+    std::string endpoint = "http://localhost:9411/api/v2/spans";  // the whole URL
+    std::chrono::milliseconds timeout{10000};                     // of one attempt
+};
+
 struct SpoolConfig {
     std::string directory;                   // empty: no spool
     size_t limit_bytes = size_t{256} << 20;  // of each destination
@@ -48,8 +54,8 @@ struct BatchConfig {
     std::chrono::milliseconds schedule_delay{5000};   // a span waits at most this long
     std::chrono::milliseconds export_timeout{30000};  // of one batch, with its retries
     size_t max_queue_size = 65536;                    // spans
-    size_t max_queue_bytes = size_t{64} << 20;        // estimated memory of the queued spans
-    size_t max_export_batch_size = 512;               // at this many a batch leaves at once
+    size_t max_queue_bytes = size_t{32} << 20;  // estimated memory, of all destinations together
+    size_t max_export_batch_size = 512;         // at this many a batch leaves at once
     // A queue that has grown beyond one batch is sent in larger ones, up to this many spans;
     // equal to max_export_batch_size where the user gave that.
     size_t max_grown_batch_size = 4096;
@@ -70,10 +76,13 @@ struct Config {
     bool sampler_forced = false;  // by a flag: wins over the environment of a traced program
 
     OtlpConfig otlp;
+    std::vector<OtlpConfig> more_otlp;  // further destinations; headers are the first one's alone
+    ZipkinConfig zipkin;
     bool console = false;  // spans as lines on stderr
     std::string output;    // OTLP/JSON lines go here; empty: nowhere
     BatchConfig batch;
     SpoolConfig spool;
+    std::string metrics_listen;  // where /metrics is served; empty: nowhere
     SpanLimits limits;
 
     View view = View::waterfall;

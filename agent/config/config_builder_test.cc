@@ -90,7 +90,7 @@ TEST(Config, ExportersAreAList) {
 
 TEST(Config, ABadValueWarnsOnceAndLeavesTheDefault) {
     const Variables bad = {
-        {"OTEL_TRACES_EXPORTER", "zipkin"},
+        {"OTEL_TRACES_EXPORTER", "jaeger"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT", "collector"},
         {"OTEL_TRACES_SAMPLER", "jaeger_remote"},
         {"OTEL_PROPAGATORS", "smoke"},

@@ -9,6 +9,7 @@
 #include "agent/base/bytes.h"
 #include "agent/base/key_value_list.h"
 #include "agent/base/text.h"
+#include "agent/config/listen_address.h"
 #include "agent/config/otlp_endpoint.h"
 #include "agent/config/parse_value.h"
 
@@ -90,18 +91,21 @@ Status sampler_argument(std::string_view text, ConfigDraft& draft) {
 }
 
 Status exporters(std::string_view text, ConfigDraft& draft) {
-    bool otlp = false, console = false;
+    bool otlp = false, zipkin = false, console = false;
     for (const std::string_view name : split_list(text, ',')) {
         if (is(name, "otlp")) {
             otlp = true;
+        } else if (is(name, "zipkin")) {
+            zipkin = true;
         } else if (is(name, "console")) {
             console = true;
         } else if (!is(name, "none")) {
-            return Error{"must be otlp, console, none or a list of them"};
+            return Error{"must be otlp, zipkin, console, none or a list of them"};
         }
     }
     draft.exporters_given = true;
     draft.config.otlp.enabled = otlp;
+    draft.config.zipkin.enabled = zipkin;
     draft.config.console = console;
     return Done{};
 }
@@ -185,6 +189,12 @@ Status otlp_compression(std::string_view text, ConfigDraft& draft) {
     return Done{};
 }
 
+Status metrics_listen(std::string_view text, ConfigDraft& draft) {
+    if (const auto address = parse_listen_address(text); !address) return address.error();
+    draft.config.metrics_listen = text;
+    return Done{};
+}
+
 Status batch_size(std::string_view text, ConfigDraft& draft) {
     draft.batch_size_given = true;
     return count(text, draft.config.batch.max_export_batch_size, 1);
@@ -200,6 +210,17 @@ Status no_entities(std::string_view, ConfigDraft&) {
 
 Status text(std::string_view value, std::string& field) {
     field = value;
+    return Done{};
+}
+
+Status url(std::string_view text, std::string& field) { return take(parse_http_url(text), field); }
+
+Status otlp_endpoints(std::string_view text, std::string& field) {
+    const auto endpoints = split_list(text, ',');
+    if (endpoints.empty()) return parse_otlp_endpoint(text).error();
+    for (const std::string_view endpoint : endpoints)
+        if (auto parsed = parse_otlp_endpoint(endpoint); !parsed) return parsed.error();
+    field = text;
     return Done{};
 }
 

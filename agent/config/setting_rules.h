@@ -26,6 +26,7 @@ Status named_fields(std::string_view text, ConfigDraft& draft, uint8_t where);
 Status otlp_protocol(std::string_view text, ConfigDraft& draft);
 Status otlp_compression(std::string_view text, ConfigDraft& draft);
 Status headers(std::string_view text, ConfigDraft& draft);
+Status metrics_listen(std::string_view text, ConfigDraft& draft);
 Status batch_size(std::string_view text, ConfigDraft& draft);
 
 // Variables of the specification that are understood, but answered with a warning.
@@ -34,6 +35,8 @@ Status no_entities(std::string_view text, ConfigDraft& draft);
 
 // Into one field.
 Status text(std::string_view value, std::string& field);
+Status url(std::string_view text, std::string& field);
+Status otlp_endpoints(std::string_view text, std::string& field);  // separated by commas
 Status otlp_endpoint(std::string_view text, std::string& field);
 Status own_boolean(std::string_view text, bool& field);
 Status otel_boolean(std::string_view text, bool& field);

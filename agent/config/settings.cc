@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/config/settings.h"
 
+#include "agent/base/text.h"
 #include "agent/config/otlp_endpoint.h"
 #include "agent/config/parse_value.h"
 #include "agent/config/setting_rules.h"
@@ -40,10 +41,11 @@ const std::vector<Setting>& table() {
         {"sampler.argument", {"OTEL_TRACES_SAMPLER_ARG"}, "1.0",
          "ratio of the two ratio samplers", rule::sampler_argument},
         {"exporters", {"OTEL_TRACES_EXPORTER"}, "(`otlp` where an endpoint is given)",
-         "otlp, console (lines on standard error), none, or a list", rule::exporters},
+         "otlp, zipkin, console (lines on standard error), none, or a list", rule::exporters},
         {"otlp.endpoint", {"OTEL_EXPORTER_OTLP_ENDPOINT"}, "http://localhost:4318",
-         "base URL, `/v1/traces` is appended; or `unix:/PATH`; or HOST:PORT; of grpc port 4317",
-         [](Text v, Draft& d) { return rule::otlp_endpoint(v, d.otlp_endpoint); }, Shown::url},
+         "base URL, `/v1/traces` is appended; or `unix:/PATH`; or HOST:PORT; of grpc port 4317; "
+         "several: separated by commas",
+         [](Text v, Draft& d) { return rule::otlp_endpoints(v, d.otlp_endpoint); }, Shown::url},
         {"otlp.traces_endpoint", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"},
          "(`otlp.endpoint` and `/v1/traces`)", "whole URL, used as it is",
          [](Text v, Draft& d) { return rule::otlp_endpoint(v, d.otlp_traces_endpoint); }, Shown::url},
@@ -106,12 +108,21 @@ const std::vector<Setting>& table() {
          {"OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"}, "128",
          "attributes of a link",
          [](Text v, Draft& d) { return rule::count(v, d.config.limits.link_attributes, 0); }},
+        {"zipkin.endpoint", {"OTEL_EXPORTER_ZIPKIN_ENDPOINT"},
+         "http://localhost:9411/api/v2/spans", "whole URL, where `exporters` names zipkin",
+         [](Text v, Draft& d) { return rule::url(v, d.config.zipkin.endpoint); }, Shown::url},
+        {"zipkin.timeout", {"OTEL_EXPORTER_ZIPKIN_TIMEOUT"}, "10000",
+         "ms for one attempt; 0: no limit",
+         [](Text v, Draft& d) { return rule::timeout(v, d.config.zipkin.timeout); }},
         {"spool.directory", {"REMORA_SPOOL"}, "",
          "as `--spool`; nothing: what a collector that is away can't take is dropped in the end",
          [](Text v, Draft& d) { return rule::text(v, d.config.spool.directory); }},
         {"spool.limit", {"REMORA_SPOOL_LIMIT"}, "268435456",
          "bytes on disk for each destination; beyond it the oldest are dropped and counted",
          [](Text v, Draft& d) { return rule::bytes(v, d.config.spool.limit_bytes); }},
+        {"metrics.listen", {"REMORA_METRICS_LISTEN"}, "",
+         "HOST:PORT on which `/metrics` (Prometheus) and `/healthz` of the agent are served",
+         rule::metrics_listen},
         {"output", {"REMORA_OUTPUT"}, "", "as `--output`",
          [](Text v, Draft& d) { return rule::text(v, d.config.output); }},
         {"view", {"REMORA_VIEW"}, "auto",
@@ -168,11 +179,20 @@ const std::vector<Setting>& table() {
 // clang-format on
 
 void resolve_endpoint(ConfigDraft& draft) {
-    OtlpConfig& otlp = draft.config.otlp;
+    Config& config = draft.config;
+    OtlpConfig& otlp = config.otlp;
+    bool otlp_given = false;
     if (!draft.otlp_traces_endpoint.empty()) {
         set_otlp_endpoint(otlp, draft.otlp_traces_endpoint, false, draft.otlp_insecure);
     } else if (!draft.otlp_endpoint.empty()) {
-        set_otlp_endpoint(otlp, draft.otlp_endpoint, true, draft.otlp_insecure);
+        // Credentials of one destination are not sent to the others.
+        for (const std::string_view text : split_list(draft.otlp_endpoint, ',')) {
+            OtlpConfig next = otlp;
+            next.headers.clear();
+            OtlpConfig& at = otlp_given ? config.more_otlp.emplace_back(std::move(next)) : otlp;
+            set_otlp_endpoint(at, std::string(text), true, draft.otlp_insecure);
+            otlp_given = true;
+        }
     } else {
         if (otlp.protocol == OtlpProtocol::grpc) otlp.endpoint = "http://localhost:4317";
         return;

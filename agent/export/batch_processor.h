@@ -48,6 +48,7 @@ public:
     void stop(TimePoint deadline);
 
     [[nodiscard]] ExportCounts counts() const;
+    [[nodiscard]] std::string name() const { return exporter_->name(); }
 
 private:
     struct Queued {

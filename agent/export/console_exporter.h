@@ -17,6 +17,7 @@ public:
 
     Result<Delivery> export_spans(const std::vector<Span>& batch,
                                   std::chrono::steady_clock::time_point deadline) override;
+    [[nodiscard]] std::string name() const override { return "console"; }
     Status stop(std::chrono::steady_clock::time_point) override { return Done{}; }
 
 private:

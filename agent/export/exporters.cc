@@ -9,6 +9,7 @@
 #include "agent/export/console_exporter.h"
 #include "agent/export/file_exporter.h"
 #include "agent/export/otlp_exporter.h"
+#include "agent/export/zipkin_exporter.h"
 
 namespace remora {
 namespace {
@@ -24,14 +25,29 @@ BatchConfig local_batches(BatchConfig batch) {
 Result<std::vector<std::unique_ptr<BatchProcessor>>> make_exporters(const Config& config,
                                                                     const CountLoss& count_loss) {
     std::vector<std::unique_ptr<BatchProcessor>> processors;
+    std::vector<OtlpConfig> collectors;
     if (config.otlp.enabled) {
-        auto otlp =
-            make_otlp_exporter(config.otlp, count_loss, std::random_device()(), {}, config.spool);
-        if (!otlp) return otlp.error();
-        processors.push_back(
-            std::make_unique<BatchProcessor>(std::move(*otlp), config.batch, count_loss));
+        collectors = config.more_otlp;
+        collectors.insert(collectors.begin(), config.otlp);
     }
-    const BatchConfig local = local_batches(config.batch);
+    // All queues together stay within one limit.
+    BatchConfig batch = config.batch;
+    const size_t remote = collectors.size() + (config.zipkin.enabled ? 1 : 0);
+    batch.max_queue_bytes /= std::max<size_t>(remote, 1) + (config.output.empty() ? 0 : 1);
+    for (const OtlpConfig& collector : collectors) {
+        auto otlp =
+            make_otlp_exporter(collector, count_loss, std::random_device()(), {}, config.spool);
+        if (!otlp) return otlp.error();
+        processors.push_back(std::make_unique<BatchProcessor>(std::move(*otlp), batch, count_loss));
+    }
+    if (config.zipkin.enabled) {
+        auto zipkin = make_zipkin_exporter(config.zipkin, count_loss, std::random_device()(), {},
+                                           config.spool);
+        if (!zipkin) return zipkin.error();
+        processors.push_back(
+            std::make_unique<BatchProcessor>(std::move(*zipkin), batch, count_loss));
+    }
+    const BatchConfig local = local_batches(batch);
     if (!config.output.empty()) {
         auto file = FileExporter::create(config.output);
         if (!file) return file.error();

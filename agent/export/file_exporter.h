@@ -21,6 +21,7 @@ public:
     // A batch that could not be written whole leaves no half line behind in a regular file.
     Result<Delivery> export_spans(const std::vector<Span>& batch,
                                   std::chrono::steady_clock::time_point deadline) override;
+    [[nodiscard]] std::string name() const override { return path_; }
     void hurry(std::chrono::steady_clock::time_point deadline) noexcept override;
     Status stop(std::chrono::steady_clock::time_point deadline) override;
 

@@ -31,6 +31,13 @@ public:
         comma_ = false;
     }
 
+    // A name that is not a literal of ours.
+    void key_text(std::string_view name) {
+        text(name);
+        out_ += ':';
+        comma_ = false;
+    }
+
     // Any bytes; what is no UTF-8 becomes U+FFFD.
     void text(std::string_view value) {
         separate();
@@ -40,6 +47,7 @@ public:
             quote(sanitize_utf8(value));
     }
     void number(uint32_t value) { raw(fmt::format_int(value)); }
+    void number(uint64_t value) { raw(fmt::format_int(value)); }
     // 64-bit integers are strings in protobuf's mapping: doubles can't hold them.
     void number_text(int64_t value) { quoted(fmt::format_int(value)); }
     void number_text(uint64_t value) { quoted(fmt::format_int(value)); }

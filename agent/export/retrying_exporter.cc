@@ -30,6 +30,7 @@ RetryingExporter::RetryingExporter(std::unique_ptr<SpanSender> sender, RetryOpti
                                    CountLoss count_loss, std::unique_ptr<Spool> spool)
     : sender_(std::move(sender)),
       spool_(std::move(spool)),
+      name_(options.what),
       timeout_(options.timeout),
       count_loss_(std::move(count_loss)),
       gate_(options.seed),
@@ -139,6 +140,10 @@ bool RetryingExporter::replay_one() {
 }
 
 void RetryingExporter::add_counts(ExportCounts& counts) const {
+    {
+        const std::lock_guard lock(mutex_);
+        counts.latency = latency_;
+    }
     if (!spool_) return;
     const Spool::Pending pending = spool_->pending();
     counts.spool_spans = pending.spans;
@@ -150,7 +155,12 @@ void RetryingExporter::add_counts(ExportCounts& counts) const {
 
 Attempt RetryingExporter::try_once(const std::string& body, size_t spans, TimePoint deadline) {
     const TimePoint end = std::min(gate_.bounded(deadline), Clock::now() + timeout_);
+    const TimePoint begin = Clock::now();
     Attempt attempt = sender_->send(body, spans, end);
+    {
+        const std::lock_guard lock(mutex_);
+        latency_.add(std::chrono::duration<double>(Clock::now() - begin).count());
+    }
     if (attempt.outcome == Outcome::again)
         gate_.failed(attempt.wait);
     else

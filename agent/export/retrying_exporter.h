@@ -48,6 +48,7 @@ public:
     void hurry(std::chrono::steady_clock::time_point deadline) noexcept override;
     // Replays what is spooled as long as the destination takes it. The rest stays on disk.
     Status stop(std::chrono::steady_clock::time_point deadline) override;
+    [[nodiscard]] std::string name() const override { return name_; }
     [[nodiscard]] size_t most_in_flight() const override { return 4; }
     [[nodiscard]] bool has_spool() const override { return spool_ != nullptr; }
     void add_counts(ExportCounts& counts) const override;
@@ -63,6 +64,7 @@ private:
 
     const std::unique_ptr<SpanSender> sender_;
     const std::unique_ptr<Spool> spool_;  // may be null
+    const std::string name_;
     const std::chrono::milliseconds timeout_;
     const CountLoss count_loss_;
     RetryGate gate_;
@@ -72,6 +74,7 @@ private:
     bool unreachable_ = false;                      // at the last try
     std::string why_ = "no time was left to send";  // the last try failed
     bool stopping_ = false;
+    LatencyHistogram latency_;
     uint64_t replayed_ = 0;           // spans that were delivered from the spool
     uint64_t refused_by_replay_ = 0;  // or given up
     std::condition_variable spooled_;

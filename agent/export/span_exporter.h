@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 #include <vector>
 
 #include "agent/base/result.h"
@@ -24,6 +25,8 @@ public:
     // the deadline. A partial success is not an error; the exporter counts and reports it.
     virtual Result<Delivery> export_spans(const std::vector<Span>& batch,
                                           std::chrono::steady_clock::time_point deadline) = 0;
+    // For people: "OTLP export to http://...".
+    [[nodiscard]] virtual std::string name() const { return "export"; }
     [[nodiscard]] virtual size_t most_in_flight() const { return 1; }
     // Is a batch kept even when its deadline has passed?
     [[nodiscard]] virtual bool has_spool() const { return false; }

@@ -14,6 +14,15 @@ const char* loss_text(remora_loss reason) {
     return reason < REMORA_LOSS_COUNT ? texts[reason] : "unknown";
 }
 
+const char* loss_name(remora_loss reason) {
+    static constexpr const char* names[] = {
+#define X(name, text) #name,
+        REMORA_LOSS_REASONS(X)
+#undef X
+    };
+    return reason < REMORA_LOSS_COUNT ? names[reason] : "unknown";
+}
+
 bool costs_spans(remora_loss reason) {
     switch (reason) {
         case REMORA_LOSS_ring_full:

@@ -14,6 +14,8 @@ namespace remora {
 
 // What a person reads, from loss.h.
 const char* loss_text(remora_loss reason);
+// Its name in loss.h.
+const char* loss_name(remora_loss reason);
 // Does this reason mean that a span is missing, or incomplete? The others say why something was
 // left alone, which is the way it shall be.
 bool costs_spans(remora_loss reason);

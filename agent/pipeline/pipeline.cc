@@ -28,11 +28,13 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
     for (const auto& exporter : pipeline->exporters_) outputs.push_back(exporter.get());
     pipeline->outputs_ = std::make_unique<SpanFanOut>(outputs);
 
-    pipeline->tail_sampler_ = std::make_unique<TailSampler>(*pipeline->outputs_);
+    pipeline->kept_ = std::make_unique<SpanCounter>(*pipeline->outputs_);
+    pipeline->tail_sampler_ = std::make_unique<TailSampler>(*pipeline->kept_);
+    pipeline->seen_ = std::make_unique<SpanCounter>(*pipeline->tail_sampler_);
     pipeline->spans_ = std::make_unique<SpanStage>(
         ResourceDefaults{config.service_name, config.resource_attributes,
                          config.refused_resource_attributes},
-        config.limits, count_loss, *pipeline->tail_sampler_);
+        config.limits, count_loss, *pipeline->seen_);
     AssemblerOptions assembler;
     assembler.sampler = config.sampler;
     assembler.named_fields = config.named_fields;
@@ -46,6 +48,13 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(const Config& config,
         if (!recorder) return recorder.error();
         pipeline->recorder_ = std::move(*recorder);
         pipeline->entrance_ = pipeline->recorder_.get();
+    }
+    if (!config.metrics_listen.empty()) {
+        auto metrics = MetricsServer::start(config.metrics_listen, [numbers = pipeline.get()] {
+            return metrics_text(numbers->numbers());
+        });
+        if (!metrics) return metrics.error();
+        pipeline->metrics_ = std::move(*metrics);
     }
     return pipeline;
 }
@@ -70,6 +79,20 @@ void Pipeline::stop(std::chrono::steady_clock::time_point deadline) {
     if (tail_sampler_) tail_sampler_->stop(deadline);
     stop_exporters(exporters_, deadline);
     if (view_) view_->stop(deadline);
+    if (metrics_) metrics_->stop();
+}
+
+AgentNumbers Pipeline::numbers() const {
+    AgentNumbers numbers;
+    numbers.spans_seen = seen_->count();
+    numbers.spans_kept = kept_->count();
+    for (unsigned i = 0; i < REMORA_LOSS_COUNT; ++i) {
+        const auto reason = static_cast<remora_loss>(i);
+        numbers.losses.emplace_back(loss_name(reason), losses_.of(reason));
+    }
+    for (const auto& exporter : exporters_)
+        numbers.destinations.emplace_back(exporter->name(), exporter->counts());
+    return numbers;
 }
 
 std::optional<ExportCounts> Pipeline::exported() const {

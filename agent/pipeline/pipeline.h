@@ -18,10 +18,13 @@
 #include "agent/connection/connection_assembler.h"
 #include "agent/control/control_page.h"
 #include "agent/export/batch_processor.h"
+#include "agent/export/metrics_server.h"
+#include "agent/export/metrics_text.h"
 #include "agent/ingest/recorder.h"
 #include "agent/ingest/replay_source.h"
 #include "agent/pipeline/lane_poller.h"
 #include "agent/pipeline/loss_counters.h"
+#include "agent/pipeline/span_counter.h"
 #include "agent/sample/tail_sampler.h"
 #include "agent/span/span_stage.h"
 #include "agent/view/terminal_view.h"
@@ -51,18 +54,22 @@ public:
 
 private:
     Pipeline() = default;
+    [[nodiscard]] AgentNumbers numbers() const;
 
     LossCounters losses_;
     // From the last stage to the first: each is built on the next one and destroyed before it.
     std::vector<std::unique_ptr<BatchProcessor>> exporters_;
     std::unique_ptr<TerminalView> view_;  // null: none is wanted
     std::unique_ptr<SpanFanOut> outputs_;
+    std::unique_ptr<SpanCounter> kept_;
     std::unique_ptr<TailSampler> tail_sampler_;
+    std::unique_ptr<SpanCounter> seen_;
     std::unique_ptr<SpanStage> spans_;
     std::unique_ptr<ConnectionAssembler> connections_;
     std::unique_ptr<Recorder> recorder_;
     RecordSink* entrance_ = nullptr;
     std::unique_ptr<LanePoller> lanes_;
+    std::unique_ptr<MetricsServer> metrics_;  // last: it reads all of the above; null: not wanted
 };
 
 }  // namespace remora

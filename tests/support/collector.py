@@ -98,6 +98,8 @@ def with_hex_ids(value):
 
 
 def count_spans(request):
+    if isinstance(request, list):  # Zipkin
+        return len(request)
     return sum(len(scope.get("spans", [])) for group in (request or {}).get("resourceSpans", [])
                for scope in group.get("scopeSpans", []))
 
