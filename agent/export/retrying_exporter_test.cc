@@ -14,9 +14,12 @@ namespace remora {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::AnyOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
 using Clock = std::chrono::steady_clock;
 using Outcome = Attempt::Outcome;
@@ -102,6 +105,10 @@ TEST_F(SpoolingTest, WhatFailsIsKeptAndComesInOrderWhenTheDestinationIsBack) {
     EXPECT_EQ(send(*exporter, "b"), Delivery::spooled);
     EXPECT_EQ(send(*exporter, "c"), Delivery::spooled);  // not tried: b comes first
     EXPECT_EQ(send(*exporter, "d"), Delivery::spooled);
+    {
+        const std::lock_guard lock(destination_.mutex);
+        EXPECT_THAT(destination_.tried, Not(AnyOf(Contains("c"), Contains("d"))));
+    }
     destination_.set(Outcome::delivered);
     destination_.wait_for_deliveries(4);
     exporter->stop(Clock::now());
