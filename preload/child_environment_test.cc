@@ -118,9 +118,9 @@ TEST_F(ChildEnvironmentTest, WithoutAContextTheUsersTraceparentStands) {
 }
 
 TEST(CountEntries, Counts) {
-    char* none[] = {nullptr};
+    char* empty[] = {nullptr};
     EXPECT_EQ(count_entries(nullptr), 0u);
-    EXPECT_EQ(count_entries(none), 0u);
+    EXPECT_EQ(count_entries(empty), 0u);
 }
 
 }  // namespace

@@ -111,7 +111,7 @@ TEST_F(SpoolingTest, WhatFailsIsKeptAndComesInOrderWhenTheDestinationIsBack) {
     }
     destination_.set(Outcome::delivered);
     destination_.wait_for_deliveries(4);
-    exporter->stop(Clock::now());
+    (void)exporter->stop(Clock::now());
     EXPECT_THAT(destination_.delivered, ElementsAre("a", "b", "c", "d"));
     ExportCounts counts;
     exporter->add_counts(counts);
@@ -131,7 +131,7 @@ TEST_F(SpoolingTest, TheNextAgentSendsWhatThisOneCouldNot) {
     destination_.wait_for_tries(2);  // by the batch itself and by the replay
     const auto begin = Clock::now();
     exporter->hurry(Clock::now() + 60s);
-    exporter->stop(Clock::now() + 60s);
+    (void)exporter->stop(Clock::now() + 60s);
     EXPECT_LT(Clock::now() - begin, 30s);  // it doesn't wait for who isn't there
     exporter.reset();
     EXPECT_THAT(destination_.delivered, IsEmpty());
@@ -152,7 +152,7 @@ TEST_F(SpoolingTest, WhatIsRefusedForGoodDoesNotHoldUpTheRest) {
     destination_.set(Outcome::delivered);
     send(*exporter, "c");
     destination_.wait_for_deliveries(1);
-    exporter->stop(Clock::now());
+    (void)exporter->stop(Clock::now());
     EXPECT_EQ(destination_.delivered.back(), "c");
     EXPECT_EQ(lost_ + destination_.delivered.size(), 3u);
 }
