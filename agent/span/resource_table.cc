@@ -199,12 +199,15 @@ std::vector<Attribute> ResourceTable::user_attributes(const remora_process& proc
         return attributes;
     }
     // Every image of a service has the same, cut or not; so has the agent that started it.
-    if (last_refused_ != text && defaults_.refused.compare(0, text.size(), text) != 0) {
+    if (refusals_told_ < refusals_limit && last_refused_ != text &&
+        defaults_.refused.compare(0, text.size(), text) != 0) {
         last_refused_ = text;
+        ++refusals_told_;
         spdlog::warn(
             "OTEL_RESOURCE_ATTRIBUTES ignored: {}; write key=value,key=value with %XX for "
-            "',', '=' and '%'",
-            parsed.error().text());
+            "',', '=' and '%'{}",
+            parsed.error().text(),
+            refusals_told_ == refusals_limit ? " (no more such lines from here on)" : "");
     }
     return {};
 }

@@ -47,6 +47,8 @@ public:
     // ended images stay, the latest this many.
     static constexpr size_t ended_limit = 1024;
     static constexpr size_t entries_limit = 16384;
+    // Bad OTEL_RESOURCE_ATTRIBUTES that are told of: a program may think up new ones for ever.
+    static constexpr unsigned refusals_limit = 8;
 
 private:
     struct Entry {
@@ -78,6 +80,7 @@ private:
     std::unordered_map<uint64_t, Entry> entries_;
     std::deque<uint64_t> ended_;  // images, oldest first
     std::string last_refused_;    // attributes that were warned about
+    unsigned refusals_told_ = 0;
 };
 
 }  // namespace remora
