@@ -14,6 +14,10 @@ __attribute__((noinline)) OpenSsl* meet(const void* ssl, const char* function,
     if (OpenSsl* known = callers.find(caller)) return known;
     const LoadedLibrary reached = find_library(function, "libssl", caller);
     OpenSsl* library = reached ? libraries.enter(reached) : nullptr;
+    if (library != nullptr && !library->usable) {  // no OpenSSL, and its handles are no SSLs
+        callers.remember(caller, *library);
+        return library;
+    }
     if (ssl == nullptr || (library != nullptr && library->made(ssl))) return library;
     // A caller that left by a tail jump is not the one that we return to: who has made the SSL?
     for (unsigned n = 0; n < most; ++n) {

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "preload/tls/library_table.h"
+#include "preload/user_pointer.h"
 
 namespace remora::shim {
 
@@ -22,13 +23,22 @@ struct OpenSsl : KnownLibrary<OpenSslFunctions> {
     std::atomic<int> state_index{-1};  // of our state in an SSL's ex_data
 
     // An SSL's first words hold a pointer to its method table, which is its library's (every
-    // version of OpenSSL so far, and LibreSSL).
+    // version of OpenSSL so far, and LibreSSL). What comes here may be no SSL at all: other
+    // libraries have functions of these names, with numbers or small objects as handles. So nothing
+    // is read beyond the page in which it begins; who is not found so is found by the caller.
     [[nodiscard]] bool made(const void* ssl) const noexcept {
+        if (!usable || !plausible(ssl)) return false;
+        const auto at = reinterpret_cast<uintptr_t>(ssl);
+        if (at % alignof(uintptr_t) != 0) return false;
         const auto* words = static_cast<const uintptr_t*>(ssl);
-        for (int i = 0; i < 4; ++i)
+        const uintptr_t in_page = (page - at % page) / sizeof(uintptr_t);
+        for (uintptr_t i = 0; i < 4 && i < in_page; ++i)
             if (loaded.contains(words[i])) return true;
         return false;
     }
+
+private:
+    static constexpr uintptr_t page = 4096;
 };
 
 // The library of an SSL. function, caller: the name that was called, and where our wrapper returns

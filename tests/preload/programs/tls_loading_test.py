@@ -82,5 +82,54 @@ class TlsLoadingTest(TlsTestCase):
             self.assertEqual([r.traceparent() for r in requests], [None] * 5)
 
 
+
+class NoOpenSslTest(TlsTestCase):
+    """Other libraries with functions of these names: their handles are no SSLs."""
+
+    LIBRARY = """
+int SSL_write(void* handle, const void* data, int size) { return (long)handle + size; }
+int SSL_read(void* handle, void* data, int size) { return *(int*)handle + size; }
+"""
+    PROGRAM = """
+#include <stdio.h>
+#include <sys/mman.h>
+int SSL_write(void*, const void*, int), SSL_read(void*, void*, int);
+int main(void) {
+    char* page = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(page + 4096, 4096);
+    for (int i = 0; i < 3; ++i) {
+        int* last = (int*)(page + 4096 - 8);
+        *last = 7;
+        printf("%d %d\\n", SSL_write((void*)5, "abc", 3), SSL_read(last, page, 1));
+    }
+}
+"""
+
+    def build(self, source, name, *options):
+        remora_test.need("gcc")
+        path = self.directory / name
+        subprocess.run(["gcc", "-w", "-o", path, "-x", "c", "-", "-x", "none", *options],
+                       input=source.encode(), check=True)
+        return path
+
+    def check(self, program):
+        self.assertEqual(self.run_bare(program).stdout, b"8 8\n" * 3)
+        self.assertEqual(self.run_traced(program).stdout, b"8 8\n" * 3)
+
+    def test_alone(self):
+        library = self.build(self.LIBRARY, "libother.so", "-shared", "-fPIC")
+        run_path = f"-Wl,-rpath,{self.directory}"
+        self.check(self.build(self.PROGRAM, "program", library, run_path))
+
+    def test_beside_openssl(self):
+        library = self.build(self.LIBRARY, "libother.so", "-shared", "-fPIC")
+        options = [library, f"-Wl,-rpath,{self.directory}", "-Wl,--no-as-needed", "-l:libssl.so.3"]
+        try:
+            program = self.build(self.PROGRAM, "program", *options)
+        except subprocess.CalledProcessError:
+            self.skipTest("there is no libssl.so.3 to link with")
+        self.check(program)
+
+
 if __name__ == "__main__":
     remora_test.main()
