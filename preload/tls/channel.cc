@@ -67,13 +67,7 @@ void channel_learned(TlsChannel& channel, ByteView alpn) noexcept {
 }
 
 void leave_channel(TlsChannel& channel, remora_loss reason) noexcept {
-    Conn& conn = *channel.conn;
-    if (conn.opaque.load(std::memory_order_relaxed)) return;
-    count_loss(reason);
-    Direction& direction = conn.directions[REMORA_DIRECTION_SENT];
-    if (!own(conn, direction)) return;  // opaque now
-    abandon(conn, REMORA_END_UNFOLLOWED, 0);
-    leave(conn, direction);
+    bytes_go_past_us(*channel.conn, reason);
 }
 
 InsideLibrary::InsideLibrary(const void* session, TlsChannel* channel) noexcept

@@ -21,37 +21,12 @@
 #include <vector>
 
 #include "tests/preload/torture/support/head_check.h"
+#include "tests/preload/torture/support/plain_client.h"
 #include "tests/preload/torture/support/recording_server.h"
 #include "tests/preload/torture/support/sockets.h"
 
 namespace torture {
 namespace {
-
-uint16_t port;
-
-std::string request(const std::string& path, const std::string& more = "") {
-    return "GET " + path + " HTTP/1.1\r\nHost: peer\r\n" + more + "\r\n";
-}
-
-void expect_answer(int fd) {
-    const std::string one = plain_answer;
-    if (receive_exactly(fd, one.size()) != one) fail("the answer is not what was sent");
-}
-
-void ask(int fd, const std::string& path) {
-    send_whole(fd, request(path));
-    expect_answer(fd);
-}
-
-// System calls that no library function stands in front of.
-long raw(long number, long a, long b = 0, long c = 0) {
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c)
-                     : "rcx", "r11", "memory");
-    return result;
-}
 
 // --- copies --------------------
 
