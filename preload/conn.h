@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections: which descriptors are stream sockets that we follow, and what is known of each.
+// Connections: what is known of each, and who may change it. Which descriptor means which one stands
+// in descriptors.h.
 //
-// A flat table indexed by descriptor holds atomics that point to Conn objects. A Conn is reused but
-// never unmapped, so that a racing close can't make a reader fault. Each direction of a Conn is
+// A Conn is reused but never unmapped, so that a racing close can't make a reader fault. Each direction of a Conn is
 // owned by the thread that is inside a call on it (compare-and-swap on `owner`); a second thread, or
 // a signal handler in the middle, makes the connection opaque for good: bytes pass untouched.
 #pragma once
@@ -111,34 +111,17 @@ struct Conn {
     Direction& responses() { return directions[role == REMORA_ROLE_CLIENT ? 0 : 1]; }
 };
 
-// The connection behind a descriptor, or nullptr: not a stream socket, opaque, or unknown and not
-// to be asked. The first use of an unknown descriptor costs two getsockopt calls. errno may change.
-Conn* conn_of(int fd) noexcept;
-// Without asking the kernel: only what is in the table.
-Conn* known_conn(int fd) noexcept;
-
-// A connection without a descriptor, for the bytes inside a TLS session. nullptr: none left. Belongs
-// to the caller until close_detached().
-Conn* open_detached() noexcept;
-// What is open ends; nobody enters it any more.
-void close_detached(Conn& conn) noexcept;
+// A connection with one reference, which its maker holds: the table of descriptors (descriptors.h),
+// or a TLS session. nullptr: none left, counted.
+Conn* make_conn() noexcept;
+// The last one ends what is open; nobody enters it any more.
+void drop_reference(Conn& conn) noexcept;
+// false: the last one is gone. A count of zero is never raised again.
+bool raise_references(Conn& conn) noexcept;
+// Leaves what it knows where the address says nothing.
+void set_peer(Conn& conn, const sockaddr* peer, socklen_t size) noexcept;
 // Does its socket wait in every call, and nobody else wait for it? Inside TLS: the carrier's.
 bool waits_in_calls(const Conn& conn) noexcept;
-
-// --- what the hooks tell; all of them are cheap for descriptors that we don't know ---------------
-void note_socket(int fd, int domain, int type) noexcept;
-void note_accepted(int fd, int flags, const sockaddr* peer, socklen_t size) noexcept;
-void note_connecting(int fd, const sockaddr* peer, socklen_t size, uint64_t now) noexcept;
-// It may be tried again with the same descriptor.
-void note_connect_failed(int fd) noexcept;
-void note_listening(int fd) noexcept;
-void note_nonblocking(int fd, bool nonblocking) noexcept;
-void note_duplicated(int from, int to) noexcept;
-void note_unknown(int fd) noexcept;     // a descriptor of unknown kind arrived under this number
-// Before the descriptor is closed, so that nobody else gets the number meanwhile. Does nothing in
-// the child of a vfork, which runs on its parent's memory.
-void note_closing(int fd) noexcept;
-void note_closing_range(unsigned first, unsigned last) noexcept;
 
 // --- ownership ---------------------------------------------------------------------------------
 // Enters a direction for the length of one call; false: somebody is inside, the connection is now

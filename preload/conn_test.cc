@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "preload/descriptors.h"
 #include "preload/stream.h"
 #include "preload/test_connection.h"
 

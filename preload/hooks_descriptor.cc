@@ -8,6 +8,7 @@
 #include <cstdarg>
 
 #include "preload/conn.h"
+#include "preload/descriptors.h"
 #include "preload/opening.h"
 #include "preload/process_state.h"
 #include "preload/real.h"

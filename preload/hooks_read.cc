@@ -3,6 +3,7 @@
 // what is no followed connection goes straight to the real function.
 #include <cerrno>
 
+#include "preload/descriptors.h"
 #include "preload/ingress.h"
 #include "preload/real.h"
 #include "preload/user_pointer.h"

@@ -7,6 +7,7 @@
 #include <cstdarg>
 
 #include "preload/conn.h"
+#include "preload/descriptors.h"
 #include "preload/process_state.h"
 #include "preload/real.h"
 

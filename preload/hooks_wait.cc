@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "preload/conn.h"
+#include "preload/descriptors.h"
 #include "preload/real.h"
 #include "preload/thread_state.h"
 #include "preload/user_pointer.h"

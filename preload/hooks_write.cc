@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "preload/descriptors.h"
 #include "preload/egress.h"
 #include "preload/ingress.h"
 #include "preload/process_state.h"

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "preload/descriptors.h"
 #include "preload/lane_writer.h"
 #include "preload/opening_state.h"
 #include "preload/pool.h"

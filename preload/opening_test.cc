@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "preload/descriptors.h"
 #include "preload/opening_state.h"
 #include "preload/test_connection.h"
 #include "preload/thread_state.h"

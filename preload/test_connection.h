@@ -17,6 +17,7 @@
 #include <string>
 
 #include "preload/conn.h"
+#include "preload/descriptors.h"
 #include "preload/egress.h"
 #include "preload/ingress.h"
 #include "preload/real.h"

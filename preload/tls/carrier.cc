@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "preload/descriptors.h"
 #include "preload/opening.h"
 
 namespace remora::shim {

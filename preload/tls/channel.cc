@@ -23,12 +23,13 @@ TlsChannel* open_channel(TlsRole role) noexcept {
         count_loss(REMORA_LOSS_connection_table_full);
         return nullptr;
     }
-    Conn* conn = open_detached();
+    Conn* conn = make_conn();
     if (conn == nullptr) {
         channels.free(index);
         return nullptr;
     }
     conn->tls.inside = true;
+    conn->blocking = false;
     conn->born_seen = role != TlsRole::unknown;
     conn->accepted = role != TlsRole::client;
     TlsChannel& channel = channels.at(index);
@@ -43,7 +44,7 @@ void close_channel(TlsChannel* channel) noexcept {
     free_slice(channel->frozen.slice);
     free_slice(channel->frozen.copy);
     channel->frozen = FrozenWrite{};
-    close_detached(*channel->conn);
+    drop_reference(*channel->conn);
     channels.free(channel->id);
 }
 
